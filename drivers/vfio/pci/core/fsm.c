@@ -1,0 +1,471 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The migration state machine: which arc calls what, what is reported, and what a reset does.
+ *
+ * The rules, in order of importance:
+ *
+ * - The reported state never disagrees with the device. An arc either succeeds, or leaves device
+ *   and state as they were, or ends in ERROR.
+ * - A reset callback takes nothing but a spinlock: it marks, and whoever holds or next takes the
+ *   state mutex completes. Thus a reset never waits for a user copy or for hardware.
+ * - A data file is never the owner of anything of the device (file.c).
+ */
+#include <linux/export.h>
+#include <linux/file.h>
+#include <linux/lockdep.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "internal.h"
+
+static void fsm_release(struct kref *ref)
+{
+	struct vfio_pci_mig_fsm *fsm = container_of(ref, struct vfio_pci_mig_fsm, ref);
+
+	mutex_destroy(&fsm->lock);
+	kfree(fsm);
+}
+
+void vfio_pci_mig_fsm_get(struct vfio_pci_mig_fsm *fsm)
+{
+	kref_get(&fsm->ref);
+}
+
+void vfio_pci_mig_fsm_put(struct vfio_pci_mig_fsm *fsm)
+{
+	kref_put(&fsm->ref, fsm_release);
+}
+
+/* Returns whether the device was reset since the last call, and if so puts everything right. */
+static bool fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
+{
+	bool pending;
+
+	lockdep_assert_held(&fsm->lock);
+
+	spin_lock(&fsm->reset_lock);
+	pending = fsm->reset_pending;
+	fsm->reset_pending = false;
+	spin_unlock(&fsm->reset_lock);
+
+	if (!pending || !fsm->mdev)
+		return pending;
+
+	vfio_pci_mig_file_kill(fsm);
+	fsm->ops->reset(fsm->mdev);
+	fsm->broken = false;
+	/* In ERROR the user was told already, and waits for it. */
+	fsm->reset_unseen = fsm->state != VFIO_DEVICE_STATE_RUNNING &&
+			    fsm->state != VFIO_DEVICE_STATE_ERROR;
+	fsm->state = VFIO_DEVICE_STATE_RUNNING;
+	return true;
+}
+
+void vfio_pci_mig_fsm_lock(struct vfio_pci_mig_fsm *fsm)
+{
+	mutex_lock(&fsm->lock);
+	fsm_complete_reset(fsm);
+}
+
+void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm)
+{
+	mutex_unlock(&fsm->lock);
+}
+
+/**
+ * vfio_pci_mig_fsm_reset_seen() - The user did or learned of the last reset
+ * @fsm: the state of migration, locked
+ */
+void vfio_pci_mig_fsm_reset_seen(struct vfio_pci_mig_fsm *fsm)
+{
+	lockdep_assert_held(&fsm->lock);
+	fsm->reset_unseen = false;
+}
+
+/**
+ * vfio_pci_mig_fsm_outcome() - Account for what a back-end callback returned
+ * @fsm: the state of migration, locked
+ * @ret: what the callback returned
+ *
+ * Return: @ret, or -EBUSY if the device was reset while the callback ran: whatever it did is gone.
+ */
+int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
+{
+	if (fsm_complete_reset(fsm)) {
+		vfio_pci_mig_fsm_reset_seen(fsm);
+		return -EBUSY;
+	}
+
+	if (fsm->broken) {
+		fsm->broken = false;
+		fsm->state = VFIO_DEVICE_STATE_ERROR;
+		vfio_pci_mig_file_kill(fsm);
+	}
+	return ret;
+}
+
+/**
+ * vfio_pci_mig_broken() - Say that a callback left the device in an unknown condition
+ * @mdev: the device
+ * @err: negative errno of what went wrong
+ *
+ * Context: in a callback of struct vfio_pci_mig_ops that goes on to return the result.
+ * Return: @err
+ */
+int vfio_pci_mig_broken(struct vfio_pci_mig_device *mdev, int err)
+{
+	lockdep_assert_held(&mdev->fsm->lock);
+	mdev->fsm->broken = true;
+	return err;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_broken);
+
+/**
+ * vfio_pci_mig_reset_prepare() - Take note of a reset that is about to happen
+ * @mdev: the device that will be reset
+ *
+ * For the reset_prepare callback of struct pci_error_handlers. Takes only a spinlock.
+ */
+void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev)
+{
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+
+	if (!fsm)
+		return;
+
+	spin_lock(&fsm->reset_lock);
+	fsm->resets++;
+	spin_unlock(&fsm->reset_lock);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_prepare);
+
+/**
+ * vfio_pci_mig_resets() - How many resets of a device have begun
+ * @mdev: a migratable device
+ *
+ * For a back end that does something outside of its callbacks: if the number has changed, whatever
+ * was done since may have come after the reset.
+ *
+ * Context: any; takes a spinlock.
+ * Return: the number since the device was bound.
+ */
+unsigned int vfio_pci_mig_resets(struct vfio_pci_mig_device *mdev)
+{
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+	unsigned int resets;
+
+	spin_lock(&fsm->reset_lock);
+	resets = fsm->resets;
+	spin_unlock(&fsm->reset_lock);
+	return resets;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_resets);
+
+/**
+ * vfio_pci_mig_reset_done() - Take note of a reset
+ * @mdev: the device that was reset
+ *
+ * For the reset_done callback of struct pci_error_handlers. Takes only spinlocks: the PCI and VFIO
+ * locks that are held around it must never wait for a user copy or for a migration.
+ */
+void vfio_pci_mig_reset_done(struct vfio_pci_mig_device *mdev)
+{
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+
+	if (!fsm)
+		return;
+
+	spin_lock(&fsm->reset_lock);
+	fsm->reset_pending = true;
+	if (fsm->file)
+		vfio_pci_mig_file_mark_dead(fsm->file);
+	spin_unlock(&fsm->reset_lock);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_done);
+
+/* The arcs. What is not in the table below changes nothing but the reported state. */
+
+static int arc_drain(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return fsm->ops->drain(fsm->mdev);
+}
+
+static int arc_stop(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return fsm->ops->stop(fsm->mdev);
+}
+
+static int arc_start(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return fsm->ops->start(fsm->mdev);
+}
+
+static int arc_kill_file(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	vfio_pci_mig_file_kill(fsm);
+	return 0;
+}
+
+/* Opens a data file and lets @fill begin the session with it; on failure there is no file. */
+static int open_session(struct vfio_pci_mig_fsm *fsm, struct file **filp, bool resuming,
+			int (*fill)(struct vfio_pci_mig_fsm *fsm))
+{
+	struct file *file = vfio_pci_mig_file_open(fsm, resuming);
+	int ret;
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+
+	*filp = file;
+	ret = fill(fsm);
+	if (ret)
+		vfio_pci_mig_file_kill(fsm);
+	return ret;
+}
+
+static int arc_precopy(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return open_session(fsm, filp, false, vfio_pci_mig_file_precopy);
+}
+
+static int arc_save(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return open_session(fsm, filp, false, vfio_pci_mig_file_save);
+}
+
+/*
+ * If only the second half fails the device is stopped and reported to be in PRE_COPY_P2P, from
+ * where both ways, again here and back by start, work with a device that is stopped.
+ */
+static int arc_stop_and_save(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return fsm->ops->stop(fsm->mdev) ?: vfio_pci_mig_file_save(fsm);
+}
+
+static int arc_load_begin(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return open_session(fsm, filp, true, vfio_pci_mig_file_load_begin);
+}
+
+static int arc_load_end(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	int ret = vfio_pci_mig_file_load_end(fsm);
+
+	if (!ret)
+		vfio_pci_mig_file_kill(fsm);
+	return ret;
+}
+
+#define ARC(from, to)	[VFIO_DEVICE_STATE_##from][VFIO_DEVICE_STATE_##to]
+
+static int (*const arcs[VFIO_DEVICE_STATE_NR][VFIO_DEVICE_STATE_NR])(struct vfio_pci_mig_fsm *fsm,
+								     struct file **filp) = {
+	ARC(RUNNING, RUNNING_P2P) = arc_drain,
+	ARC(PRE_COPY, PRE_COPY_P2P) = arc_drain,
+	ARC(RUNNING_P2P, STOP) = arc_stop,
+	ARC(RUNNING_P2P, RUNNING) = arc_start,
+	ARC(PRE_COPY_P2P, PRE_COPY) = arc_start,
+
+	ARC(RUNNING, PRE_COPY) = arc_precopy,
+	ARC(RUNNING_P2P, PRE_COPY_P2P) = arc_precopy,
+	ARC(PRE_COPY, RUNNING) = arc_kill_file,
+	ARC(PRE_COPY_P2P, RUNNING_P2P) = arc_kill_file,
+	ARC(PRE_COPY_P2P, STOP_COPY) = arc_stop_and_save,
+	ARC(STOP, STOP_COPY) = arc_save,
+	ARC(STOP_COPY, STOP) = arc_kill_file,
+
+	ARC(STOP, RESUMING) = arc_load_begin,
+	ARC(RESUMING, STOP) = arc_load_end,
+};
+
+static int fsm_walk_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state next,
+			struct file **filp)
+{
+	int ret = 0;
+
+	if (arcs[fsm->state][next])
+		ret = arcs[fsm->state][next](fsm, filp);
+
+	ret = vfio_pci_mig_fsm_outcome(fsm, ret);
+	if (!ret)
+		fsm->state = next;
+	return ret;
+}
+
+static struct file *vfio_pci_mig_set_state(struct vfio_device *vdev,
+					   enum vfio_device_mig_state new_state)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	struct file *filp = NULL;
+	int ret = 0;
+
+	vfio_pci_mig_fsm_lock(fsm);
+
+	/* The vfio core's table knows no way out of ERROR and warns when it is asked for one. */
+	if (fsm->state == VFIO_DEVICE_STATE_ERROR)
+		ret = -EIO;
+
+	/*
+	 * Whoever stopped a device and goes on to save it must not get a blank one because somebody
+	 * reset it in between.
+	 */
+	if (fsm->reset_unseen) {
+		vfio_pci_mig_fsm_reset_seen(fsm);
+		ret = -EBUSY;
+	}
+
+	while (!ret && fsm->state != new_state) {
+		enum vfio_device_mig_state next;
+
+		ret = vfio_mig_get_next_state(vdev, fsm->state, new_state, &next) ?:
+		      fsm_walk_arc(fsm, next, &filp);
+	}
+	vfio_pci_mig_fsm_unlock(fsm);
+
+	if (!ret)
+		return filp;
+	/* Not under the lock: the last reference to a file takes locks of its own. */
+	if (filp)
+		fput(filp);
+	return ERR_PTR(ret);
+}
+
+static int vfio_pci_mig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+
+	vfio_pci_mig_fsm_lock(fsm);
+	*state = fsm->state;
+	vfio_pci_mig_fsm_unlock(fsm);
+	return 0;
+}
+
+/*
+ * What a user still has to read until the end of a stop copy. Never 0, not even when everything
+ * was read: QEMU allocates its buffer by this number, and the next session needs it again.
+ */
+static int vfio_pci_mig_get_data_size(struct vfio_device *vdev, unsigned long *size)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+
+	vfio_pci_mig_fsm_lock(fsm);
+	*size = vfio_pci_mig_file_unread(fsm) ?: fsm->ops->stream_size;
+	vfio_pci_mig_fsm_unlock(fsm);
+	return 0;
+}
+
+static const struct vfio_migration_ops vfio_pci_mig_vfio_ops = {
+	.migration_set_state = vfio_pci_mig_set_state,
+	.migration_get_state = vfio_pci_mig_get_state,
+	.migration_get_data_size = vfio_pci_mig_get_data_size,
+};
+
+/**
+ * vfio_pci_mig_init_device() - Make a device migratable
+ * @mdev: a device that is not registered yet
+ * @ops: the back end
+ *
+ * Context: in the init callback of struct vfio_device_ops.
+ * Return: 0 or -ENOMEM.
+ */
+int vfio_pci_mig_init_device(struct vfio_pci_mig_device *mdev, const struct vfio_pci_mig_ops *ops)
+{
+	struct vfio_device *vdev = &mdev->core.vdev;
+	struct vfio_pci_mig_fsm *fsm;
+
+	fsm = kzalloc(sizeof(*fsm), GFP_KERNEL);
+	if (!fsm)
+		return -ENOMEM;
+
+	kref_init(&fsm->ref);
+	mutex_init(&fsm->lock);
+	spin_lock_init(&fsm->reset_lock);
+	fsm->ops = ops;
+	fsm->state = VFIO_DEVICE_STATE_RUNNING;
+
+	mdev->fsm = fsm;
+	vdev->mig_ops = &vfio_pci_mig_vfio_ops;
+	vdev->migration_flags = VFIO_MIGRATION_STOP_COPY | VFIO_MIGRATION_P2P |
+				VFIO_MIGRATION_PRE_COPY;
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_init_device);
+
+/**
+ * vfio_pci_mig_release_device() - Inverse of vfio_pci_mig_init_device()
+ * @mdev: a device that is closed and not registered any more, migratable or not
+ *
+ * Context: in the release callback of struct vfio_device_ops.
+ */
+void vfio_pci_mig_release_device(struct vfio_pci_mig_device *mdev)
+{
+	if (mdev->fsm)
+		vfio_pci_mig_fsm_put(mdev->fsm);
+	mdev->fsm = NULL;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_release_device);
+
+/**
+ * vfio_pci_mig_open_device() - open_device of struct vfio_device_ops
+ * @vdev: a struct vfio_pci_mig_device
+ *
+ * Return: 0 or a negative errno of vfio-pci or of the back end.
+ */
+int vfio_pci_mig_open_device(struct vfio_device *vdev)
+{
+	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+	int ret;
+
+	ret = vfio_pci_core_enable(&mdev->core);
+	if (ret)
+		return ret;
+
+	if (fsm) {
+		mutex_lock(&fsm->lock);
+		if (fsm->ops->open)
+			ret = fsm->ops->open(mdev);
+		if (!ret) {
+			fsm->mdev = mdev;
+			/* Enabling the device reset it, whether or not that could be told. */
+			vfio_pci_mig_reset_done(mdev);
+			fsm_complete_reset(fsm);
+			vfio_pci_mig_fsm_reset_seen(fsm);
+		}
+		mutex_unlock(&fsm->lock);
+		if (ret) {
+			vfio_pci_core_disable(&mdev->core);
+			return ret;
+		}
+	}
+
+	vfio_pci_core_finish_enable(&mdev->core);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_open_device);
+
+/**
+ * vfio_pci_mig_close_device() - close_device of struct vfio_device_ops
+ * @vdev: a struct vfio_pci_mig_device
+ *
+ * A data file that is still open is dead afterwards.
+ */
+void vfio_pci_mig_close_device(struct vfio_device *vdev)
+{
+	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+
+	if (fsm) {
+		vfio_pci_mig_fsm_lock(fsm);
+		vfio_pci_mig_file_kill(fsm);
+		if (fsm->ops->close)
+			fsm->ops->close(mdev);
+		fsm->mdev = NULL;
+		vfio_pci_mig_fsm_unlock(fsm);
+	}
+	vfio_pci_core_close_device(vdev);
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_close_device);
+
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Migration core for vfio-pci variant drivers");
