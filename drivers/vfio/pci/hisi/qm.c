@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Every access to a register of the hardware.
+ *
+ * A VF's registers that migration needs are those that its guest uses too (masks, doorbells,
+ * mailbox) and the contexts of its two event queues, which only the host may touch. Up to
+ * Kunpeng 930 all of them are in the VF's BAR, the contexts in the upper half, which is hidden from
+ * the user. Later ones have them in a window of 8 KiB for each VF in the PF's BAR. What is read of
+ * them comes from the user, directly or not, and is stored or passed on, never used.
+ *
+ * Offsets and fields: drivers/crypto/hisilicon/qm.c and drivers/vfio/pci/hisilicon of the kernel.
+ */
+#include <linux/bitfield.h>
+#include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/iopoll.h>
+#include <linux/pci.h>
+
+#include "hisi.h"
+#include "../core/compat.h"
+
+/* Registers of a function, in its BAR and in its window in the PF's BAR. */
+#define QM_AEQ_MASK		0x04
+#define QM_EQ_MASK		0x0c
+#define QM_IFC_SOURCE		0x20
+#define QM_IFC_MASK		0x24
+#define QM_IFC_STATUS		0x28
+#define QM_IFC_SET		0x2c
+#define QM_ISOLATION		0x30
+#define QM_PAGE_SIZE		0x34
+#define QM_STATE		0x60
+#define   QM_STATE_NOT_READY	BIT(0)
+#define QM_WB_START		0x204
+#define QM_WB_DONE		0x208
+
+/* Registers of the PF. */
+#define QM_PF_MIG_REGION	0x100198
+#define   QM_PF_MIG_REGION_EN	BIT(0)
+#define QM_PF_WINDOWS		0x180000
+#define QM_PF_WINDOW_SIZE	0x2000
+
+#define QM_MB_PAUSE		0x0e
+
+/* Result of the mailbox command that reads a function's entry of the queue table. */
+#define QM_VFT_BASE		GENMASK_ULL(43, 28)
+#define QM_VFT_NUM		GENMASK_ULL(54, 45)
+
+#define QM_DB_QUEUE		GENMASK_ULL(11, 0)
+#define QM_DB_COMMAND		GENMASK_ULL(15, 12)
+#define QM_DB_INDEX		GENMASK_ULL(47, 32)
+#define QM_DB_PRIORITY		GENMASK_ULL(63, 48)
+/* Have the function fetch the queue's contexts from memory and go on; the index has no meaning. */
+#define   QM_DB_RESTART		1
+
+#define EQC_SIZE		(HISI_ACC_MIG_EQC_WORDS * sizeof(u32))
+
+/* The hardware answers within microseconds; a function that is gone never does. */
+#define QM_POLL_US		10
+#define QM_WB_TIMEOUT_US	(100 * USEC_PER_MSEC)
+#define QM_MESSAGE_TIMEOUT_US	(10 * USEC_PER_MSEC)
+
+static const struct hv_qm_layout hv_qm_layout_vf = {
+	.name = "the VF's own BAR",
+	.eqc = 0x8000,
+	.aeqc = 0x8020,
+};
+
+static const struct hv_qm_layout hv_qm_layout_pf = {
+	.name = "a window of the PF's BAR",
+	.eqc = 0x1c00,
+	.aeqc = 0x1c20,
+};
+
+/* The single registers of a record. Those that report something are saved but not loaded. */
+static const struct {
+	u32 reg;
+	u32 field;
+	bool load;
+} saved_regs[] = {
+#define SAVED(reg, field, load) { reg, offsetof(struct hisi_acc_mig_record, field), load }
+	SAVED(QM_AEQ_MASK, aeq_mask, true),
+	SAVED(QM_EQ_MASK, eq_mask, true),
+	SAVED(QM_IFC_SOURCE, ifc_source, false),
+	SAVED(QM_IFC_MASK, ifc_mask, true),
+	SAVED(QM_IFC_SET, ifc_set, false),
+	SAVED(QM_PAGE_SIZE, page_size, true),
+#undef SAVED
+};
+
+static u32 qm_read(struct hisi_vfio_device *hv, u32 reg)
+{
+	return readl(hv->qm->io_base + reg);
+}
+
+static void qm_write(struct hisi_vfio_device *hv, u32 reg, u32 val)
+{
+	writel(val, hv->qm->io_base + reg);
+}
+
+static void qm_doorbell(void __iomem *addr, u8 cmd, u16 queue, u16 index, u16 priority)
+{
+	writeq(FIELD_PREP(QM_DB_QUEUE, queue) | FIELD_PREP(QM_DB_COMMAND, cmd) |
+	       FIELD_PREP(QM_DB_INDEX, index) | FIELD_PREP(QM_DB_PRIORITY, priority), addr);
+}
+
+/* Choose where the controls are, and make sure that they are there and nowhere else. */
+static int choose_layout(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why)
+{
+	resource_size_t pf_len = pci_resource_len(hv->pf_qm->pdev, HISI_BAR);
+	resource_size_t vf_len = pci_resource_len(pdev, HISI_BAR);
+	u64 window;
+
+	*why = "the BAR of its registers is too small";
+	if (vf_len < QM_DOORBELL_EQ_AEQ_BASE_V2 + sizeof(u64) ||
+	    pf_len < QM_PF_MIG_REGION + sizeof(u32))
+		return -ENODEV;
+
+	if (hv->pf_qm->ver == QM_HW_V3 ||
+	    !(readl(hv->pf_qm->io_base + QM_PF_MIG_REGION) & QM_PF_MIG_REGION_EN)) {
+		hv->layout = &hv_qm_layout_vf;
+		hv->mdev.bar_visible[HISI_BAR] = vf_len / 2;
+		if (hv->layout->eqc < vf_len / 2 || hv->layout->aeqc + EQC_SIZE > vf_len)
+			return -ENODEV;
+		return 0;
+	}
+
+	*why = "its window in the BAR of its PF is missing";
+	hv->layout = &hv_qm_layout_pf;
+	static_assert(0x1c20 + EQC_SIZE <= QM_PF_WINDOW_SIZE);
+	/* Windows are counted by function, and the PF is function 0. */
+	window = QM_PF_WINDOWS + (u64)(pci_iov_vf_id(pdev) + 1) * QM_PF_WINDOW_SIZE;
+	if (window + QM_PF_WINDOW_SIZE > pf_len)
+		return -ENODEV;
+	hv->qm->io_base = hv->pf_qm->io_base + window;
+	return 0;
+}
+
+/*
+ * The PF tells each function its queues in a table. The PF's own access to that table goes through
+ * registers that it shares with nobody; a function may ask for its own entry by mailbox, and now,
+ * before it has a user, nobody else uses that.
+ */
+static int read_queue_table(struct hisi_vfio_device *hv, const char **why)
+{
+	u64 entry;
+	int ret;
+
+	*why = "its entry of the queue table cannot be read";
+	ret = hisi_qm_mb_read(hv->qm, &entry, QM_MB_CMD_SQC_VFT_V2, 0);
+	if (ret)
+		return ret;
+
+	hv->id.qp_base = FIELD_GET(QM_VFT_BASE, entry);
+	hv->id.qp_num = FIELD_GET(QM_VFT_NUM, entry) + 1;
+
+	*why = "it has no queues of its own";
+	if (hv->id.qp_base < hv->pf_qm->qp_num ||
+	    hv->id.qp_base + hv->id.qp_num > hv->pf_qm->ctrl_qp_num)
+		return -ENODEV;
+	return 0;
+}
+
+/**
+ * hv_qm_init() - Learn all that can be learned before the VF has a user
+ * @hv: the VF's device, with its PF
+ * @pdev: the VF
+ * @why: set to the reason if the VF cannot be migrated
+ *
+ * Context: in probe of the VF.
+ * Return: 0, or a negative errno; -ENODEV if the VF can only be passed through.
+ */
+int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why)
+{
+	void __iomem *vf_bar;
+	int ret;
+
+	ret = choose_layout(hv, pdev, why);
+	if (ret)
+		return ret;
+
+	vf_bar = pci_iomap(pdev, HISI_BAR, 0);
+	*why = "its registers cannot be mapped";
+	if (!vf_bar)
+		return -ENOMEM;
+	if (hv->layout == &hv_qm_layout_vf)
+		hv->qm->io_base = vf_bar;
+
+	hv->id.isolation = readl(hv->pf_qm->io_base + QM_ISOLATION);
+	ret = read_queue_table(hv, why);
+
+	pci_iounmap(pdev, vf_bar);
+	return ret;
+}
+
+/**
+ * hv_qm_map() - Map the registers of a VF that is open
+ * @hv: a migratable VF
+ *
+ * Return: 0 or a negative errno.
+ */
+int hv_qm_map(struct hisi_vfio_device *hv)
+{
+	void __iomem *vf_bar = vfio_pci_mig_iomap(&hv->mdev.core, HISI_BAR);
+
+	if (IS_ERR(vf_bar))
+		return PTR_ERR(vf_bar);
+
+	hv->vf_bar = vf_bar;
+	if (hv->layout == &hv_qm_layout_vf)
+		hv->qm->io_base = vf_bar;
+	return 0;
+}
+
+/**
+ * hv_qm_unmap() - Inverse of hv_qm_map(); vfio-pci owns the mapping
+ * @hv: a migratable VF
+ */
+void hv_qm_unmap(struct hisi_vfio_device *hv)
+{
+	hv->vf_bar = NULL;
+	if (hv->layout == &hv_qm_layout_vf)
+		hv->qm->io_base = NULL;
+}
+
+/**
+ * hv_qm_read_ready() - Does a guest driver use the function?
+ * @hv: an open VF
+ * @ready: set to the answer
+ *
+ * Return: 0, or -EIO if the function does not answer.
+ */
+int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready)
+{
+	u32 val = qm_read(hv, QM_STATE);
+
+	if (PCI_POSSIBLE_ERROR(val))
+		return -EIO;
+	*ready = !(val & QM_STATE_NOT_READY);
+	return 0;
+}
+
+/**
+ * hv_qm_pause() - Stop the function's DMA
+ * @hv: an open VF
+ *
+ * Return: 0; -EBUSY or -EIO if the command was not taken, so that the function runs on; -ETIMEDOUT
+ * if it is not known whether the function runs.
+ */
+int hv_qm_pause(struct hisi_vfio_device *hv)
+{
+	/* Tells a mailbox that somebody else keeps busy from a command that is not answered. */
+	if (hisi_qm_wait_mb_ready(hv->qm))
+		return -EBUSY;
+	return hisi_qm_mb(hv->qm, QM_MB_PAUSE, 0, 0, 0);
+}
+
+/**
+ * hv_qm_messages_answered() - Wait for messages between the function and its PF
+ * @hv: a paused VF
+ *
+ * Return: whether none is left. A guest without driver never answers.
+ */
+bool hv_qm_messages_answered(struct hisi_vfio_device *hv)
+{
+	u32 status, set;
+
+	return !read_poll_timeout(qm_read, status, !status, QM_POLL_US, QM_MESSAGE_TIMEOUT_US,
+				  false, hv, QM_IFC_STATUS) &&
+	       !read_poll_timeout(qm_read, set, !set, QM_POLL_US, QM_MESSAGE_TIMEOUT_US,
+				  false, hv, QM_IFC_SET);
+}
+
+/**
+ * hv_qm_writeback() - Bring the queue contexts in memory up to date with those in the function
+ * @hv: a paused VF
+ *
+ * Return: 0 or -ETIMEDOUT.
+ */
+int hv_qm_writeback(struct hisi_vfio_device *hv)
+{
+	u32 done;
+
+	qm_write(hv, QM_WB_START, 1);
+	return read_poll_timeout(qm_read, done, done & 1, QM_POLL_US, QM_WB_TIMEOUT_US, false,
+				 hv, QM_WB_DONE);
+}
+
+/* Where the function's tables of queue contexts are; 0 if it was not told. */
+static int read_tables(struct hisi_vfio_device *hv, u64 *sqc_addr, u64 *cqc_addr)
+{
+	return hisi_qm_mb_read(hv->qm, sqc_addr, QM_MB_CMD_SQC_BT, 0) ?:
+	       hisi_qm_mb_read(hv->qm, cqc_addr, QM_MB_CMD_CQC_BT, 0);
+}
+
+/**
+ * hv_qm_save() - Read the state of the function
+ * @hv: a stopped VF that is ready
+ * @rec: where the state part goes
+ *
+ * Changes nothing in the function.
+ *
+ * Return: 0 or a negative errno.
+ */
+int hv_qm_save(struct hisi_vfio_device *hv, struct hisi_acc_mig_record *rec)
+{
+	u64 sqc_addr, cqc_addr;
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(saved_regs); i++)
+		*(__le32 *)((void *)rec + saved_regs[i].field) =
+			cpu_to_le32(qm_read(hv, saved_regs[i].reg));
+
+	for (i = 0; i < HISI_ACC_MIG_EQC_WORDS; i++) {
+		rec->eqc[i] = cpu_to_le32(qm_read(hv, hv->layout->eqc + i * sizeof(u32)));
+		rec->aeqc[i] = cpu_to_le32(qm_read(hv, hv->layout->aeqc + i * sizeof(u32)));
+	}
+	/* Words 4 and 5 of a context are zero in a function that is there. */
+	if (PCI_POSSIBLE_ERROR(le32_to_cpu(rec->eqc[4])))
+		return -EIO;
+
+	ret = read_tables(hv, &sqc_addr, &cqc_addr);
+	if (ret)
+		return ret;
+
+	hisi_wire_fill_addrs(rec, sqc_addr, cqc_addr);
+	return 0;
+}
+
+/**
+ * hv_qm_load() - Write the state of a function
+ * @hv: a stopped VF
+ * @rec: a complete record that was accepted, of a VF that was ready
+ *
+ * Reads no memory of the guest, which may not have arrived yet: the queues' contexts are fetched
+ * when they are restarted.
+ *
+ * Return: 0, or a negative errno: then part of the state may have been written.
+ */
+int hv_qm_load(struct hisi_vfio_device *hv, const struct hisi_acc_mig_record *rec)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < ARRAY_SIZE(saved_regs); i++)
+		if (saved_regs[i].load)
+			qm_write(hv, saved_regs[i].reg,
+				 le32_to_cpup((const void *)rec + saved_regs[i].field));
+	qm_write(hv, QM_ISOLATION, hv->id.isolation);
+
+	/* In ascending order: the last word of a context makes the function take it over. */
+	for (i = 0; i < HISI_ACC_MIG_EQC_WORDS; i++)
+		qm_write(hv, hv->layout->eqc + i * sizeof(u32), le32_to_cpu(rec->eqc[i]));
+	for (i = 0; i < HISI_ACC_MIG_EQC_WORDS; i++)
+		qm_write(hv, hv->layout->aeqc + i * sizeof(u32), le32_to_cpu(rec->aeqc[i]));
+
+	ret = hisi_qm_mb(hv->qm, QM_MB_CMD_SQC_BT, le64_to_cpu(rec->sqc_addr), 0, 0) ?:
+	      hisi_qm_mb(hv->qm, QM_MB_CMD_CQC_BT, le64_to_cpu(rec->cqc_addr), 0, 0);
+	if (ret)
+		return ret;
+
+	/* Last: from here on the function counts as one with a guest driver. */
+	qm_write(hv, QM_STATE, 0);
+	return 0;
+}
+
+/**
+ * hv_qm_restart() - Let every queue of a paused function go on
+ * @hv: a paused VF whose queue contexts in memory are up to date
+ * @eq_head: consumer index of the event queue
+ * @aeq_head: consumer index of the asynchronous event queue
+ *
+ * The doorbells of the event queues tell the function nothing new, but make it raise the interrupt
+ * again for events that nobody has seen: the one that announced them may have been lost between
+ * two hosts. They are rung in the VF's BAR also if the controls are in the PF's, where that offset
+ * is the first one of the next VF's window.
+ */
+void hv_qm_restart(struct hisi_vfio_device *hv, u16 eq_head, u16 aeq_head)
+{
+	void __iomem *sq_db = hv->qm->io_base + QM_DOORBELL_SQ_CQ_BASE_V2;
+	void __iomem *eq_db = hv->vf_bar + QM_DOORBELL_EQ_AEQ_BASE_V2;
+	u32 queue;
+
+	for (queue = 0; queue < hv->id.qp_num; queue++)
+		qm_doorbell(sq_db, QM_DOORBELL_CMD_SQ, queue, 0, QM_DB_RESTART);
+
+	qm_doorbell(eq_db, QM_DOORBELL_CMD_AEQ, 0, aeq_head, 0);
+	qm_doorbell(eq_db, QM_DOORBELL_CMD_EQ, 0, eq_head, 0);
+}
+
+/**
+ * hv_qm_run() - Let a paused function go on from what it has cached
+ * @hv: a paused VF, which was not loaded since
+ *
+ * Whether there are queues is not asked of the guest, who says so late and may lie, but of the
+ * function: without tables there are none. Then nothing must be restarted, because the contexts
+ * would be fetched from nowhere; a write to the message mask makes the function go on as well, and
+ * the value that it has changes nothing else.
+ *
+ * Return: 0, or a negative errno: then the function may be paused or running.
+ */
+int hv_qm_run(struct hisi_vfio_device *hv)
+{
+	u32 mask = qm_read(hv, QM_IFC_MASK);
+	u64 sqc_addr, cqc_addr;
+	u16 eq_head, aeq_head;
+	int ret;
+
+	if (PCI_POSSIBLE_ERROR(mask))
+		return -EIO;
+
+	ret = read_tables(hv, &sqc_addr, &cqc_addr);
+	if (ret)
+		return ret;
+	if (!sqc_addr || !cqc_addr) {
+		qm_write(hv, QM_IFC_MASK, mask);
+		return 0;
+	}
+
+	ret = hv_qm_writeback(hv);
+	if (ret)
+		return ret;
+	eq_head = lower_16_bits(qm_read(hv, hv->layout->eqc));
+	aeq_head = lower_16_bits(qm_read(hv, hv->layout->aeqc));
+	hv_qm_restart(hv, eq_head, aeq_head);
+	return 0;
+}
