@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Devices of the emulated server: the accelerators, and what a server and its tests need around them.
+# The overlay script installs this as configs/devices/aarch64-softmmu/hisi-lab.mak.
+
+CONFIG_ARM_VIRT=y
+
+CONFIG_HISI_ACC=y
+
+CONFIG_PCI_BRIDGE=y
+CONFIG_PCIE_PORT=y
+CONFIG_PCIE_PCI_BRIDGE=y
+CONFIG_XIO3130=y
+
+CONFIG_VIRTIO_PCI=y
+CONFIG_VIRTIO_BLK=y
+CONFIG_VIRTIO_SERIAL=y
+CONFIG_VIRTIO_NET=y
+CONFIG_VIRTIO_RNG=y
+CONFIG_VIRTIO_9P=y
+
+# PCI functions that are not accelerators: SR-IOV next to ours, and groups of several devices
+CONFIG_IGB_PCI_EXPRESS=y
+CONFIG_E1000E_PCI_EXPRESS=y

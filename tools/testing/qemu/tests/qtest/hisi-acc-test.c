@@ -1,0 +1,1017 @@
+/*
+ * QTest of the HiSilicon ZIP accelerator: registers, SR-IOV, jobs, pause and
+ * restart
+ *
+ * Every test runs for both places of the migration controls: hw=v3 has them in
+ * the upper half of a VF's BAR2, hw=v4 in windows of the PF's BAR2.
+ *
+ * SPDX-License-Identifier: GPL-2.0-or-later
+ */
+
+#include "qemu/osdep.h"
+#include "libqtest.h"
+#include "qapi/error.h"
+#include "qemu/bitops.h"
+#include "qemu/bswap.h"
+#include "hw/pci/pci_regs.h"
+#include "qemu/timer.h"
+#include "qobject/qdict.h"
+#include "qobject/qjson.h"
+#include "qobject/qlist.h"
+
+/* Of the virt machine. The PF is at slot 1 of the root bus, its VFs follow. */
+#define ECAM            0x4010000000ULL
+#define RAM             0x40000000ULL
+#define PF_DEVFN        0x08
+#define PF_BAR          0x10000000ULL
+#define VF_BARS         0x11000000ULL
+#define VF_BAR_SIZE     0x10000ULL
+#define NR_VFS          2
+#define QUEUES          4           /* of each function */
+
+#define CAP_EXPRESS     0x40
+#define CAP_MSI         0x80
+#define CAP_SRIOV       0x200
+
+/* Memory of one set of queues */
+#define SQC_BT          (RAM + 0x100000)
+#define CQC_BT          (RAM + 0x101000)
+#define EQ_RING         (RAM + 0x102000)
+#define AEQ_RING        (RAM + 0x104000)
+#define CONTEXT         (RAM + 0x106000)
+#define MSI_TARGET      (RAM + 0x107000)
+#define SQ_RING(q)      (RAM + 0x110000 + (q) * 0x4000)
+#define CQ_RING(q)      (RAM + 0x130000 + (q) * 0x1000)
+#define SGLS            (RAM + 0x140000)
+#define BUFFERS         (RAM + 0x200000)
+#define BUFFER_SIZE     0x4000
+
+#define DEPTH           16          /* of SQ and CQ: wraps soon */
+#define EQ_DEPTH        64
+#define CONTEXT_SIZE    32
+#define SQE_SIZE        128
+#define CQE_SIZE        16
+#define JOB_NS          1000000
+
+enum {
+    MB_SQC,
+    MB_CQC,
+    MB_EQC,
+    MB_AEQC,
+    MB_SQC_BT,
+    MB_CQC_BT,
+    MB_SQC_VFT,
+    MB_STOP_QP = 8,
+    MB_IFC_SRC = 0xc,
+    MB_IFC_DST = 0xd,
+    MB_PAUSE = 0xe
+};
+enum { DB_SQ, DB_CQ, DB_EQ, DB_AEQ };
+enum { COMPRESS, DECOMPRESS };
+
+typedef struct Acc {
+    QTestState *qts;
+    bool v4;
+} Acc;
+
+/* -------------------------------------------------- access */
+
+static uint64_t cfg(unsigned devfn, unsigned off)
+{
+    return ECAM + (devfn << 12) + off;
+}
+
+/* Base of a function's page, fn 0 is the PF */
+static uint64_t page(unsigned fn)
+{
+    return fn ? VF_BARS + (fn - 1) * VF_BAR_SIZE : PF_BAR;
+}
+
+/* Base of what a migration driver uses, and the EQC in it */
+static uint64_t controls(Acc *a, unsigned fn)
+{
+    return a->v4 ? PF_BAR + 0x180000 + fn * 0x2000 : page(fn);
+}
+
+static uint64_t eqc_regs(Acc *a, unsigned fn)
+{
+    return controls(a, fn) + (a->v4 ? 0x1c00 : 0x8000);
+}
+
+static uint32_t rd(Acc *a, uint64_t addr)
+{
+    return qtest_readl(a->qts, addr);
+}
+
+static void wr(Acc *a, uint64_t addr, uint32_t val)
+{
+    qtest_writel(a->qts, addr, val);
+}
+
+static void write_dwords(Acc *a, uint64_t addr, const uint32_t *dw, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        wr(a, addr + i * 4, dw[i]);
+    }
+}
+
+static void doorbell(Acc *a, uint64_t base, unsigned q, unsigned cmd,
+                     unsigned index, unsigned prio)
+{
+    qtest_writeq(a->qts, base + (cmd >= DB_EQ ? 0x2000 : 0x1000),
+                 q | cmd << 12 | (uint64_t)index << 32 | (uint64_t)prio << 48);
+}
+
+static void mailbox_start(Acc *a, uint64_t base, unsigned opcode, bool read,
+                          unsigned q, uint64_t addr)
+{
+    g_assert_false(rd(a, base + 0x300) & BIT(13));
+    qtest_writeq(a->qts, base + 0x300,
+                 opcode | BIT(13) | (read ? BIT(14) : 0) | q << 16 |
+                     addr << 32);
+    qtest_writeq(a->qts, base + 0x308, addr >> 32);
+}
+
+static bool mailbox_busy(Acc *a, uint64_t base)
+{
+    return rd(a, base + 0x300) & BIT(13);
+}
+
+/* A command that is done at once. Returns its result. */
+static uint64_t mailbox(Acc *a, uint64_t base, unsigned opcode, bool read,
+                        unsigned q, uint64_t addr)
+{
+    mailbox_start(a, base, opcode, read, q, addr);
+    g_assert_cmphex(rd(a, base + 0x300) & 0x3e00, ==, 0);
+    return qtest_readl(a->qts, base + 0x304) | (uint64_t)rd(a, base + 0x308)
+                                                   << 32;
+}
+
+/* -------------------------------------------------- QMP */
+
+static void set(Acc *a, const char *property, const char *json)
+{
+    QDict *rsp = qtest_qmp(
+        a->qts,
+        "{'execute': 'qom-set', 'arguments': {"
+        "'path': '/machine/peripheral/zip0', 'property': %s, 'value': %p}}",
+        property, qobject_from_json(json, &error_abort));
+
+    g_assert(qdict_haskey(rsp, "return"));
+    qobject_unref(rsp);
+}
+
+static QDict *stats(Acc *a)
+{
+    QDict *rsp = qtest_qmp(
+        a->qts, "{'execute': 'qom-get', 'arguments': {"
+                "'path': '/machine/peripheral/zip0', 'property': 'stats'}}");
+    QDict *d = qdict_get_qdict(rsp, "return");
+
+    qobject_ref(d);
+    qobject_unref(rsp);
+    return d;
+}
+
+static int64_t fn_stat(Acc *a, unsigned fn, const char *name)
+{
+    QDict *d = stats(a);
+    const QListEntry *e;
+    int64_t value = -1;
+
+    QLIST_FOREACH_ENTRY(qdict_get_qlist(d, "functions"), e) {
+        QDict *f = qobject_to(QDict, qlist_entry_obj(e));
+
+        if (qdict_get_int(f, "fn") == fn) {
+            value = qdict_get_int(f, name);
+        }
+    }
+    qobject_unref(d);
+    return value;
+}
+
+/* Number of violations of a kind, of all kinds for NULL */
+static int64_t violations(Acc *a, const char *kind)
+{
+    QDict *d = stats(a);
+    int64_t n = kind ? qdict_get_try_int(qdict_get_qdict(d, "violation-kinds"),
+                                         kind, 0)
+                     : qdict_get_int(d, "violations");
+
+    qobject_unref(d);
+    return n;
+}
+
+/* -------------------------------------------------- bringing it up */
+
+static void map_pf(Acc *a)
+{
+    qtest_writel(a->qts, cfg(PF_DEVFN, PCI_BASE_ADDRESS_2), PF_BAR);
+    qtest_writel(a->qts, cfg(PF_DEVFN, PCI_BASE_ADDRESS_3), 0);
+    qtest_writew(a->qts, cfg(PF_DEVFN, PCI_COMMAND),
+                 PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+}
+
+static Acc *start(const char *hw)
+{
+    Acc *a = g_new0(Acc, 1);
+
+    a->v4 = !strcmp(hw, "v4");
+    a->qts = qtest_initf(
+        "-machine virt -cpu max -nodefaults "
+        "-device hisi-zip,id=zip0,addr=1.0,hw=%s,job-time-ns=%d",
+        hw, JOB_NS);
+    map_pf(a);
+    return a;
+}
+
+static void stop(Acc *a)
+{
+    qtest_quit(a->qts);
+    g_free(a);
+}
+
+/* As the PF driver does it: through data, operation, "ready := 0", enable */
+static void vft(Acc *a, bool read, unsigned fn, uint64_t *word)
+{
+    g_assert_cmphex(rd(a, PF_BAR + 0x10006c), ==, 1);
+    wr(a, PF_BAR + 0x100058, read);
+    wr(a, PF_BAR + 0x10005c, 0);
+    wr(a, PF_BAR + 0x100060, fn);
+    if (!read) {
+        wr(a, PF_BAR + 0x100064, *word);
+        wr(a, PF_BAR + 0x100068, *word >> 32);
+    }
+    wr(a, PF_BAR + 0x10006c, 0);
+    wr(a, PF_BAR + 0x100054, 1);
+    g_assert_cmphex(rd(a, PF_BAR + 0x10006c), ==, 1);
+    if (read) {
+        *word = rd(a, PF_BAR + 0x100064) | (uint64_t)rd(a, PF_BAR + 0x100068)
+                                               << 32;
+    }
+}
+
+static uint64_t vft_word(unsigned fn)
+{
+    return (uint64_t)fn * QUEUES << 28 | BIT_ULL(44) |
+           (uint64_t)(QUEUES - 1) << 45;
+}
+
+static void enable_vfs(Acc *a)
+{
+    unsigned sriov = CAP_SRIOV;
+
+    for (unsigned fn = 0; fn <= NR_VFS; fn++) {
+        uint64_t word = vft_word(fn);
+
+        vft(a, false, fn, &word);
+    }
+    if (a->v4) {
+        wr(a, PF_BAR + 0x100198, 1);
+    }
+    qtest_writel(a->qts, cfg(PF_DEVFN, sriov + PCI_SRIOV_BAR + 8), VF_BARS);
+    qtest_writel(a->qts, cfg(PF_DEVFN, sriov + PCI_SRIOV_BAR + 12), 0);
+    qtest_writew(a->qts, cfg(PF_DEVFN, sriov + PCI_SRIOV_NUM_VF), NR_VFS);
+    qtest_writew(a->qts, cfg(PF_DEVFN, sriov + PCI_SRIOV_CTRL),
+                 PCI_SRIOV_CTRL_VFE | PCI_SRIOV_CTRL_MSE);
+    for (unsigned fn = 1; fn <= NR_VFS; fn++) {
+        qtest_writew(a->qts, cfg(PF_DEVFN + fn, PCI_COMMAND),
+                     PCI_COMMAND_MASTER);
+    }
+}
+
+static void load_context(Acc *a, unsigned fn, unsigned opcode, unsigned q,
+                         const uint32_t *dw)
+{
+    write_dwords(a, CONTEXT, dw, CONTEXT_SIZE / 4);
+    mailbox(a, page(fn), opcode, false, q, CONTEXT);
+}
+
+/*
+ * Events, and a compressing and a decompressing queue, as the VF driver makes
+ * them
+ */
+static void setup_queues(Acc *a, unsigned fn)
+{
+    const uint32_t eqc[8] = {
+        0, EQ_RING, 0, 0, 0, 0, (EQ_DEPTH - 1) | BIT(16)
+    };
+    const uint32_t aeqc[8] = {
+        0, AEQ_RING, 0, 0, 0, 0, (EQ_DEPTH - 1) | BIT(16)
+    };
+
+    qtest_memset(a->qts, SQC_BT, 0, BUFFERS - SQC_BT);
+    load_context(a, fn, MB_EQC, 0, eqc);
+    load_context(a, fn, MB_AEQC, 0, aeqc);
+    mailbox(a, page(fn), MB_SQC_BT, false, 0, SQC_BT);
+    mailbox(a, page(fn), MB_CQC_BT, false, 0, CQC_BT);
+    for (unsigned q = COMPRESS; q <= DECOMPRESS; q++) {
+        const uint32_t sqc[8] = { 0, SQ_RING(q), 0, (DEPTH - 1) | 7 << 12, 0, 0,
+                                  q | (1 << 4 | q << 8) << 16 };
+        const uint32_t cqc[8] = { 0, CQ_RING(q), 0, (DEPTH - 1) | 4 << 12,
+                                  0, 0,          3 };
+
+        load_context(a, fn, MB_SQC, q, sqc);
+        load_context(a, fn, MB_CQC, q, cqc);
+    }
+    wr(a, page(fn) + 0x60, 0);
+}
+
+/* -------------------------------------------------- jobs */
+
+static uint64_t buffer(unsigned n)
+{
+    return BUFFERS + n * BUFFER_SIZE;
+}
+
+/*
+ * A scatter list of two entries, so that walking is tested. At offset 8 is the
+ * capacity, a trap, and behind the two lies what an earlier user left.
+ */
+static uint64_t make_sgl(Acc *a, unsigned n, uint64_t addr, uint32_t len)
+{
+    uint64_t sgl = SGLS + n * 0x100;
+    uint32_t half = len / 2;
+    const uint32_t dw[40] = {
+        [2] = 10 | 2 << 16, [3] = 2,
+        [16] = addr, [17] = addr >> 32, [20] = half,
+        [24] = addr + half, [25] = (addr + half) >> 32, [28] = len - half,
+        [32] = BUFFERS, [36] = BUFFER_SIZE,
+    };
+
+    write_dwords(a, sgl, dw, ARRAY_SIZE(dw));
+    return sgl;
+}
+
+/* Write an SQE at index; buffers in and out by number */
+static void post(Acc *a, unsigned q, unsigned index, unsigned in,
+                 uint32_t in_len, unsigned out, uint32_t out_len)
+{
+    uint64_t src = make_sgl(a, in, buffer(in), BUFFER_SIZE);
+    uint64_t dst = make_sgl(a, out, buffer(out), BUFFER_SIZE);
+    const uint32_t sqe[SQE_SIZE / 4] = {
+        [4] = in_len,      [7] = 3u << 28,   [9] = 1 | 1 << 8 | 2 << 12,
+        [14] = out_len,    [18] = src,       [19] = src >> 32,
+        [20] = dst,        [21] = dst >> 32, [26] = 0xcafe0000 + index,
+        [27] = 0xffff0000,
+    };
+
+    write_dwords(a, SQ_RING(q) + index * SQE_SIZE, sqe, ARRAY_SIZE(sqe));
+}
+
+static uint32_t sqe_word(Acc *a, unsigned q, unsigned index, unsigned word)
+{
+    return rd(a, SQ_RING(q) + index * SQE_SIZE + word * 4);
+}
+
+/*
+ * Jobs take JOB_NS of the clock that we hold, and time of a thread that we do
+ * not
+ */
+static void wait_jobs(Acc *a, unsigned fn, int64_t jobs)
+{
+    for (unsigned i = 0; fn_stat(a, fn, "jobs") < jobs; i++) {
+        g_assert_cmpuint(i, <, 10000);
+        qtest_clock_step(a->qts, JOB_NS);
+        g_usleep(1000);
+    }
+    g_assert_cmpint(fn_stat(a, fn, "jobs"), ==, jobs);
+}
+
+static void wait_mailbox(Acc *a, uint64_t base)
+{
+    for (unsigned i = 0; mailbox_busy(a, base); i++) {
+        g_assert_cmpuint(i, <, 10000);
+        qtest_clock_step(a->qts, JOB_NS);
+        g_usleep(1000);
+    }
+    g_assert_cmphex(rd(a, base + 0x300) & 0x1e00, ==, 0);
+}
+
+static void check_cqe(Acc *a, unsigned q, unsigned index, unsigned lap)
+{
+    uint64_t cqe = CQ_RING(q) + index * CQE_SIZE;
+
+    g_assert_cmphex(rd(a, cqe + 8), ==, index | q << 16);
+    g_assert_cmphex(rd(a, cqe + 12) >> 16, ==, !(lap & 1));
+}
+
+static void fill(Acc *a, unsigned n, uint8_t *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        data[i] = "accelerator"[i % 11] + (i * n >> 8);
+    }
+    qtest_memwrite(a->qts, buffer(n), data, len);
+}
+
+/* -------------------------------------------------- tests */
+
+static void test_registers(const void *hw)
+{
+    Acc *a = start(hw);
+    static const struct {
+        uint32_t off, val;
+    } expect[] = {
+        { 0x3100, 0x4f01 }, { 0x3108, 0x04000400 }, { 0x311c, 0x00040003 },
+        { 0x3144, 0x30 },   { 0x210, 0 },           { 0x208, 1 },
+        { 0x60, 1 },        { 0x100158, 0x200400 }, { 0x100008, 0 },
+        { 0x100044, 1 },    { 0x10006c, 1 },        { 0x300150, 3 },
+        { 0x3010ac, 0 },    { 0x302000, 0 },
+    };
+    uint64_t word;
+
+    g_assert_cmphex(qtest_readl(a->qts, cfg(PF_DEVFN, PCI_VENDOR_ID)), ==,
+                    0xa25019e5);
+    g_assert_cmphex(qtest_readb(a->qts, cfg(PF_DEVFN, PCI_REVISION_ID)), ==,
+                    a->v4 ? 0x50 : 0x30);
+    for (unsigned i = 0; i < ARRAY_SIZE(expect); i++) {
+        g_assert_cmphex(rd(a, PF_BAR + expect[i].off), ==, expect[i].val);
+    }
+
+    /* error injection: source, mask, status, write 1 to clear */
+    wr(a, PF_BAR + 0x100004, ~0x11);
+    wr(a, PF_BAR + 0x10000c, 0x31);
+    g_assert_cmphex(rd(a, PF_BAR + 0x100000), ==, 0x31);
+    g_assert_cmphex(rd(a, PF_BAR + 0x100008), ==, 0x11);
+    wr(a, PF_BAR + 0x100000, 0xffffffff);
+    g_assert_cmphex(rd(a, PF_BAR + 0x100008), ==, 0);
+
+    /* queue division: written, read back, gone with memory init */
+    word = vft_word(5);
+    vft(a, false, 5, &word);
+    word = 0;
+    vft(a, true, 5, &word);
+    g_assert_cmphex(word, ==, vft_word(5));
+    wr(a, PF_BAR + 0x100040, 1);
+    vft(a, true, 5, &word);
+    g_assert_cmphex(word, ==, 0);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+static void test_sriov(const void *hw)
+{
+    Acc *a = start(hw);
+
+    g_assert_cmphex(
+        qtest_readw(a->qts, cfg(PF_DEVFN, CAP_SRIOV + PCI_SRIOV_TOTAL_VF)), ==,
+        63);
+    g_assert_cmphex(
+        qtest_readw(a->qts, cfg(PF_DEVFN, CAP_SRIOV + PCI_SRIOV_VF_DID)), ==,
+        0xa251);
+    g_assert_cmpint(fn_stat(a, 1, "flrs"), ==, -1);
+    enable_vfs(a);
+
+    for (unsigned fn = 1; fn <= NR_VFS; fn++) {
+        g_assert_cmphex(
+            qtest_readb(a->qts, cfg(PF_DEVFN + fn, PCI_REVISION_ID)), ==,
+            a->v4 ? 0x50 : 0x30);
+        /*
+         * decoding is the PF's business: the VF's bit reads 0 and cannot be
+         * lost
+         */
+        g_assert_cmphex(qtest_readw(a->qts, cfg(PF_DEVFN + fn, PCI_COMMAND)),
+                        ==, PCI_COMMAND_MASTER);
+        g_assert_cmphex(rd(a, page(fn) + 0x60), ==, 1);
+        g_assert_cmphex(mailbox(a, page(fn), MB_SQC_VFT, true, 0, 0), ==,
+                        vft_word(fn));
+    }
+
+    /* private pages */
+    wr(a, page(1) + 0x34, 2);
+    g_assert_cmphex(rd(a, page(1) + 0x34), ==, 2);
+    g_assert_cmphex(rd(a, page(2) + 0x34), ==, 0);
+
+    /* FLR of VF 1 forgets its page, not its queues */
+    wr(a, page(1) + 0x60, 0);
+    qtest_writew(a->qts, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL),
+                 PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmphex(rd(a, page(1) + 0x60), ==, 1);
+    g_assert_cmphex(rd(a, page(1) + 0x34), ==, 0);
+    g_assert_cmphex(mailbox(a, page(1), MB_SQC_VFT, true, 0, 0), ==,
+                    vft_word(1));
+    g_assert_cmpint(fn_stat(a, 1, "flrs"), ==, 1);
+    g_assert_cmpint(fn_stat(a, 2, "flrs"), ==, 0);
+
+    /* FLR of the PF: no VFs, no queues; where the controls are stays */
+    qtest_writew(a->qts, cfg(PF_DEVFN, CAP_EXPRESS + PCI_EXP_DEVCTL),
+                 PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmpint(fn_stat(a, 0, "flrs"), ==, 1);
+    g_assert_cmpint(fn_stat(a, 1, "flrs"), ==, -1);
+    g_assert_cmphex(qtest_readl(a->qts, cfg(PF_DEVFN + 1, 0)), ==, 0xffffffff);
+    map_pf(a);
+    g_assert_cmphex(mailbox(a, PF_BAR, MB_SQC_VFT, true, 0, 0), ==, 0);
+    g_assert_cmphex(rd(a, PF_BAR + 0x100198), ==, a->v4);
+    enable_vfs(a);
+    g_assert_cmphex(rd(a, controls(a, 2) + 0x60), ==, 1);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+static void test_job(const void *hw)
+{
+    /* the text below in raw deflate: fixed codes, one match */
+    static const uint8_t known[] = { 0xcb, 0xc8, 0x2c, 0xce, 0x54,
+                                     0xc8, 0x80, 0x13, 0x00 };
+    static const char known_text[] = "hisi hisi hisi ";
+    uint8_t data[5000], back[5000];
+    Acc *a = start(hw);
+    uint32_t len;
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+
+    post(a, COMPRESS, 0, 0, sizeof(data), 1, BUFFER_SIZE);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 1, 0);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 1);
+    wait_jobs(a, 1, 1);
+    check_cqe(a, COMPRESS, 0, 0);
+    len = sqe_word(a, COMPRESS, 0, 1);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 0, 3), ==, 0);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 0, 0), ==, sizeof(data));
+    g_assert_cmpuint(len, >, 0);
+    g_assert_cmpuint(len, <, sizeof(data) / 2);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 0, 26), ==,
+                    0xcafe0000); /* the tag survives */
+    /* one event, for the armed CQ; none for the next until it is armed again */
+    g_assert_cmphex(rd(a, EQ_RING), ==, COMPRESS | BIT(16));
+    doorbell(a, page(1), COMPRESS, DB_CQ, 1, 1);
+
+    post(a, DECOMPRESS, 0, 1, len, 2, BUFFER_SIZE);
+    qtest_memwrite(a->qts, buffer(3), known, sizeof(known));
+    post(a, DECOMPRESS, 1, 3, sizeof(known), 4, BUFFER_SIZE);
+    doorbell(a, page(1), DECOMPRESS, DB_SQ, 2, 0);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 2);
+    wait_jobs(a, 1, 3);
+    check_cqe(a, DECOMPRESS, 0, 0);
+    check_cqe(a, DECOMPRESS, 1, 0);
+    g_assert_cmphex(sqe_word(a, DECOMPRESS, 0, 1), ==, sizeof(data));
+    qtest_memread(a->qts, buffer(2), back, sizeof(back));
+    g_assert_cmpmem(back, sizeof(back), data, sizeof(data));
+    g_assert_cmphex(sqe_word(a, DECOMPRESS, 1, 3), ==, 0);
+    g_assert_cmphex(sqe_word(a, DECOMPRESS, 1, 1), ==, strlen(known_text));
+    qtest_memread(a->qts, buffer(4), back, strlen(known_text));
+    g_assert_cmpmem(back, strlen(known_text), known_text, strlen(known_text));
+
+    /* not deflate; no room for the output; less input than promised */
+    qtest_memset(a->qts, buffer(5), 0xff, 64);
+    post(a, DECOMPRESS, 2, 5, 64, 6, BUFFER_SIZE);
+    post(a, COMPRESS, 1, 0, sizeof(data), 6, 8);
+    post(a, COMPRESS, 2, 0, BUFFER_SIZE + 100, 6, BUFFER_SIZE);
+    doorbell(a, page(1), DECOMPRESS, DB_SQ, 3, 0);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 3, 0);
+    wait_jobs(a, 1, 6);
+    g_assert_cmphex(sqe_word(a, DECOMPRESS, 2, 3), !=, 0);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 1, 3), !=, 0);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 2, 3), !=, 0);
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 3);
+
+    /* a queue stops when it has finished */
+    post(a, COMPRESS, 3, 0, sizeof(data), 1, BUFFER_SIZE);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 4, 0);
+    mailbox_start(a, page(1), MB_STOP_QP, false, COMPRESS, 0);
+    g_assert_true(mailbox_busy(a, page(1)));
+    wait_mailbox(a, page(1));
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 7);
+
+    g_assert_cmpint(fn_stat(a, 0, "jobs"), ==, 0);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* Post n jobs of buffer 0 from index on, outputs in buffers 1.. */
+static void post_many(Acc *a, unsigned index, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        post(a, COMPRESS, (index + i) % DEPTH, 0, 2000, 1 + i, BUFFER_SIZE);
+    }
+}
+
+/*
+ * Save VF 1 while jobs are posted and in flight, load VF 2 with it, as a
+ * migration does
+ */
+static void test_migrate(const void *hw)
+{
+    uint8_t data[2000];
+    uint32_t saved[2][7];
+    uint64_t sqc_bt, cqc_bt;
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1), dst = controls(a, 2);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    set(a, "job-slots", "2");
+
+    /* a lap and a bit, so that parity and phase matter */
+    for (unsigned i = 0; i < DEPTH + 3; i++) {
+        post_many(a, i % DEPTH, 1);
+        doorbell(a, page(1), COMPRESS, DB_SQ, (i + 1) % DEPTH, 0);
+        wait_jobs(a, 1, i + 1);
+        doorbell(a, page(1), COMPRESS, DB_CQ, (i + 1) % DEPTH, 1);
+    }
+
+    post_many(a, 3, 8);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 11, 0);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 2);
+    g_assert_cmpint(fn_stat(a, 1, "posted"), ==, 6);
+
+    /* the pause waits for the two in flight and leaves the six */
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    g_assert_true(mailbox_busy(a, src));
+    wait_mailbox(a, src);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, DEPTH + 5);
+    g_assert_cmpint(fn_stat(a, 1, "posted"), ==, 6);
+    g_assert_cmpint(fn_stat(a, 1, "pause-drained"), ==, 2);
+    /* ordinary doorbells do not end it */
+    doorbell(a, page(1), COMPRESS, DB_SQ, 11, 0);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 0);
+
+    wr(a, src + 0x204, 1);
+    g_assert_cmphex(rd(a, src + 0x208), ==, 1);
+    g_assert_cmphex(rd(a, SQC_BT), ==, 5 | 11 << 16);
+    g_assert_cmphex(rd(a, SQC_BT + 0x14), ==,
+                    BIT(22)); /* tail parity: one lap */
+    g_assert_cmphex(rd(a, CQC_BT), ==, 3 | 5 << 16);
+    g_assert_cmphex(rd(a, CQC_BT + 0x14), ==, BIT(22));
+    g_assert_cmphex(rd(a, SQC_BT + 2 * CONTEXT_SIZE + 0xc), ==,
+                    0); /* never configured */
+    sqc_bt = mailbox(a, src, MB_SQC_BT, true, 0, 0);
+    cqc_bt = mailbox(a, src, MB_CQC_BT, true, 0, 0);
+    g_assert_cmphex(sqc_bt, ==, SQC_BT);
+    g_assert_cmphex(cqc_bt, ==, CQC_BT);
+    for (unsigned i = 0; i < 14; i++) {
+        saved[i / 7][i % 7] = rd(a, eqc_regs(a, 1) + i / 7 * 0x20 + i % 7 * 4);
+    }
+    g_assert_cmphex(saved[0][1], ==, EQ_RING);
+    g_assert_cmphex(saved[1][1], ==, AEQ_RING);
+
+    /* guest memory is the same; only VF 2 may go on with it */
+    wr(a, dst + 0x60, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        write_dwords(a, eqc_regs(a, 2) + i * 0x20, saved[i], 7);
+    }
+    mailbox(a, dst, MB_SQC_BT, false, 0, sqc_bt);
+    mailbox(a, dst, MB_CQC_BT, false, 0, cqc_bt);
+    for (unsigned q = 0; q < QUEUES; q++) {
+        doorbell(a, dst, q, DB_SQ, 0, 1);
+    }
+    g_assert_cmpint(fn_stat(a, 2, "restarts"), ==, QUEUES);
+    g_assert_cmpint(fn_stat(a, 2, "in-flight"), ==, 2);
+    wait_jobs(a, 2, 6);
+    for (unsigned i = 3; i < 11; i++) {
+        check_cqe(a, COMPRESS, i, 1);
+        g_assert_cmphex(sqe_word(a, COMPRESS, i, 3), ==, 0);
+        g_assert_cmpuint(sqe_word(a, COMPRESS, i, 1), >, 0);
+    }
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, DEPTH + 5);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/*
+ * A migration that is called off: restart where it stopped, and with the caches
+ * alone
+ */
+static void test_cancel(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    set(a, "job-slots", "1");
+    post_many(a, 0, 4);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 4, 0);
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    wait_mailbox(a, src);
+    wr(a, src + 0x204, 1);
+    doorbell(a, src, COMPRESS, DB_SQ, 0, 1);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 1);
+
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    wait_mailbox(a, src);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 2);
+    wr(a, src + 0x24, 0);           /* all that the in-kernel driver does */
+    wait_jobs(a, 1, 4);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* Run buffer 0 through queue q, with the entry at index */
+static void one_job(Acc *a, unsigned q, unsigned index)
+{
+    int64_t jobs = fn_stat(a, 1, "jobs");
+
+    post(a, q, index, 0, 2000, 1, BUFFER_SIZE);
+    doorbell(a, page(1), q, DB_SQ, index + 1, 0);
+    wait_jobs(a, 1, jobs + 1);
+}
+
+static void test_interrupts(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    unsigned devfn = PF_DEVFN + 1;
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    /* messages to RAM can be read back: 0x40 is vector 0 of 4 */
+    wr(a, MSI_TARGET, 0);
+    qtest_writel(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_ADDRESS_LO), MSI_TARGET);
+    qtest_writew(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_DATA_64), 0x40);
+    qtest_writew(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_FLAGS),
+                 PCI_MSI_FLAGS_ENABLE | 2 << 4);
+
+    /* masked: pending until it is unmasked */
+    one_job(a, COMPRESS, 0);
+    g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 0);
+    wr(a, page(1) + 0xc, 0);
+    g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 1);
+    g_assert_cmphex(rd(a, MSI_TARGET), ==, 0x40);
+
+    /* the CQ is not armed: no event */
+    one_job(a, COMPRESS, 1);
+    g_assert_cmphex(rd(a, EQ_RING + 4), ==, 0);
+    /* armed while something is there: the event comes at once */
+    doorbell(a, page(1), COMPRESS, DB_CQ, 1, 1);
+    g_assert_cmphex(rd(a, EQ_RING + 4), ==, COMPRESS | BIT(16));
+    /* no second interrupt before the EQ doorbell, then one for what is left */
+    g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 1);
+    doorbell(a, page(1), 0, DB_EQ, 1, 0);
+    g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 2);
+    doorbell(a, page(1), 0, DB_EQ, 2, 0);
+    g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 2);
+
+    /* paused: events wait for the restart */
+    mailbox_start(a, controls(a, 1), MB_PAUSE, false, 0, 0);
+    doorbell(a, page(1), COMPRESS, DB_CQ, 1, 1);
+    g_assert_cmphex(rd(a, EQ_RING + 8), ==, 0);
+    wr(a, controls(a, 1) + 0x204, 1);
+    doorbell(a, controls(a, 1), COMPRESS, DB_SQ, 0, 1);
+    g_assert_cmphex(rd(a, EQ_RING + 8), ==, COMPRESS | BIT(16));
+    g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 3);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+static void test_messages(const void *hw)
+{
+    const uint64_t down = 0x0000000500000002, up = 0x0000000700000004;
+    Acc *a = start(hw);
+
+    enable_vfs(a);
+
+    /* PF to VF 1 */
+    if (a->v4) {
+        qtest_writeq(a->qts, PF_BAR + 0x104700, down);
+    } else {
+        mailbox(a, PF_BAR, MB_IFC_SRC, false, 1, down);
+    }
+    wr(a, PF_BAR + 0x100134, 1);
+    wr(a, PF_BAR + 0x100130, 1);
+    g_assert_cmphex(qtest_readq(a->qts, PF_BAR + 0x100128), ==, BIT(1));
+    g_assert_cmphex(rd(a, page(1) + 0x28), ==, 1);
+    wr(a, page(1) + 0x24, 1);
+    g_assert_cmphex(rd(a, page(1) + 0x28), ==, 0);      /* masked */
+    g_assert_cmphex(rd(a, page(1) + 0x20), ==, 1);      /* and yet there */
+    g_assert_cmphex(rd(a, page(2) + 0x20), ==, 0);
+    g_assert_cmphex(a->v4 ? qtest_readq(a->qts, page(1) + 0x380) :
+                    mailbox(a, page(1), MB_IFC_DST, true, 0, 0), ==, down);
+    wr(a, page(1) + 0x20, 1);
+    g_assert_cmphex(rd(a, page(1) + 0x20), ==, 0);
+    g_assert_cmphex(qtest_readq(a->qts, PF_BAR + 0x100128), ==, 0);
+
+    /* PF to all */
+    wr(a, PF_BAR + 0x100134, 0x7f);
+    wr(a, PF_BAR + 0x100130, 1);
+    g_assert_cmphex(qtest_readq(a->qts, PF_BAR + 0x100128), ==,
+                    BIT(1) | BIT(2));
+
+    /* VF 2 to PF */
+    if (a->v4) {
+        qtest_writeq(a->qts, page(2) + 0x320, up);
+    } else {
+        mailbox(a, page(2), MB_IFC_SRC, false, 0, up);
+    }
+    wr(a, page(2) + 0x2c, 1);
+    g_assert_cmphex(rd(a, page(2) + 0x2c), ==, 1);
+    g_assert_cmphex(qtest_readq(a->qts, PF_BAR + 0x100138), ==, BIT(2));
+    g_assert_cmphex(rd(a, PF_BAR + 0x20), ==, 1);
+    g_assert_cmphex(a->v4 ? rd(a, PF_BAR + 0x104800 + 2 * 4) :
+                    (uint32_t)mailbox(a, PF_BAR, MB_IFC_DST, true, 2, 0),
+                    ==, (uint32_t)up);
+    qtest_writeq(a->qts, PF_BAR + 0x100138, BIT(2));
+    g_assert_cmphex(rd(a, page(2) + 0x2c), ==, 0);
+    g_assert_cmphex(rd(a, PF_BAR + 0x20), ==, 0);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* Queues take turns; the other ways to pause */
+static void test_pace(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    set(a, "job-slots", "0");
+    for (unsigned i = 0; i < 4; i++) {
+        post(a, COMPRESS, i, 0, sizeof(data), 1, BUFFER_SIZE);
+        post(a, DECOMPRESS, i, 0, sizeof(data), 1, BUFFER_SIZE);
+    }
+    doorbell(a, page(1), COMPRESS, DB_SQ, 4, 0);
+    doorbell(a, page(1), DECOMPRESS, DB_SQ, 4, 0);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 0);
+    g_assert_cmpint(fn_stat(a, 1, "posted"), ==, 8);
+    set(a, "job-slots", "1");
+    wait_jobs(a, 1, 2);
+    check_cqe(a, COMPRESS, 0, 0);
+    check_cqe(a, DECOMPRESS, 0, 0);
+
+    /* all that is posted, and no restart is needed */
+    set(a, "pause-policy", "'drain'");
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    g_assert_true(mailbox_busy(a, src));
+    wait_mailbox(a, src);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 8);
+    one_job(a, COMPRESS, 4);
+
+    /* without waiting */
+    set(a, "pause-sync", "true");
+    post(a, COMPRESS, 5, 0, sizeof(data), 1, BUFFER_SIZE);
+    post(a, COMPRESS, 6, 0, sizeof(data), 1, BUFFER_SIZE);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 7, 0);
+    mailbox(a, src, MB_PAUSE, false, 0, 0);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 11);
+
+    /* FLR: what is in flight leaves no trace */
+    post(a, COMPRESS, 7, 0, sizeof(data), 1, BUFFER_SIZE);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 8, 0);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 1);
+    qtest_writew(a->qts, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL),
+                 PCI_EXP_DEVCTL_BCR_FLR);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 0);
+    qtest_clock_step(a->qts, 10 * JOB_NS);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 11);
+    g_assert_cmphex(rd(a, CQ_RING(COMPRESS) + 7 * CQE_SIZE + 12), ==, 0);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 7, 1), ==, 0);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* The model notices what a driver must not do */
+static void test_violations(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    wr(a, src + 0x204, 1);
+    doorbell(a, src, COMPRESS, DB_SQ, 0, 1);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+
+    /* a restart without writeback runs what ran already */
+    post_many(a, 0, 2);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 2, 0);
+    wait_jobs(a, 1, 2);
+    wr(a, SQC_BT, 0 | 2 << 16);
+    post_many(a, 0, 2);             /* only the head tells that they ran */
+    doorbell(a, src, COMPRESS, DB_SQ, 0, 1);
+    g_assert_cmpint(violations(a, "stale-reload"), ==, 1);
+    wait_jobs(a, 1, 4);
+    g_assert_cmpint(violations(a, "sqe-twice"), ==, 2);
+
+    /* the same on a VF that has not seen them: their results tell */
+    mailbox(a, controls(a, 2), MB_SQC_BT, false, 0, SQC_BT);
+    mailbox(a, controls(a, 2), MB_CQC_BT, false, 0, CQC_BT);
+    doorbell(a, controls(a, 2), COMPRESS, DB_SQ, 0, 1);
+    wait_jobs(a, 2, 2);
+    g_assert_cmpint(violations(a, "sqe-twice"), ==, 4);
+
+    /* SQC and CQC of different times */
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    wr(a, src + 0x204, 1);
+    wr(a, CQC_BT, 1 << 16);
+    doorbell(a, src, COMPRESS, DB_SQ, 0, 1);
+    g_assert_cmpint(violations(a, "head-tail"), ==, 1);
+
+    /* DMA of a paused function */
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    wait_mailbox(a, src);
+    mailbox(a, src, MB_SQC, true, COMPRESS, CONTEXT);
+    g_assert_cmpint(violations(a, "dma-after-pause"), ==, 1);
+
+    doorbell(a, page(1), QUEUES, DB_SQ, 0, 0);
+    doorbell(a, page(1), COMPRESS, DB_SQ, DEPTH, 0);
+    g_assert_cmpint(violations(a, "doorbell-range"), ==, 2);
+
+    if (a->v4) {
+        /*
+         * EQ doorbell of VF 1 at 0x2000 is in the window of VF 2, whose AEQ
+         * mask it must not hit
+         */
+        wr(a, page(2) + 4, 1);
+        doorbell(a, src, 0, DB_EQ, 3, 0);
+        g_assert_cmphex(rd(a, page(2) + 4), ==, 1);
+        g_assert_cmphex(rd(a, eqc_regs(a, 1)) & 0xffff, ==, 3);
+        g_assert_cmpint(violations(a, "neighbour-window"), ==, 1);
+        rd(a, page(1) + 0x8000);
+    } else {
+        rd(a, PF_BAR + 0x182000);
+    }
+    g_assert_cmpint(violations(a, "no-window"), ==, 1);
+    stop(a);
+}
+
+static void test_faults(const void *hw)
+{
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+
+    set(a, "fault", "'mailbox-fail:1:0xe'");
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    g_assert_cmphex(rd(a, src + 0x300) & 0x3e00, ==, 1 << 9);
+    mailbox(a, src, MB_SQC_BT, true, 0, 0);
+
+    set(a, "fault", "'none'");
+    set(a, "fault", "'pause-stuck:1'");
+    set(a, "fault", "'writeback-stuck:1'");
+    set(a, "fault", "'pf-error:0:0x4'");
+    set(a, "fault", "'engine-error:0:0x8'");
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    qtest_clock_step(a->qts, NANOSECONDS_PER_SECOND);
+    g_assert_true(mailbox_busy(a, src));
+    wr(a, src + 0x204, 1);
+    g_assert_cmphex(rd(a, src + 0x208), ==, 0);
+    g_assert_cmphex(rd(a, SQC_BT + 0xc), ==, 0);
+    g_assert_cmphex(rd(a, PF_BAR + 0x100008), ==, 4);
+    g_assert_cmphex(rd(a, PF_BAR + 0x3010ac), ==, 8);
+
+    set(a, "fault", "'none'");
+    g_assert_false(mailbox_busy(a, src));
+    g_assert_cmphex(rd(a, src + 0x208), ==, 1);
+    g_assert_cmphex(rd(a, SQC_BT + 0xc), !=, 0);
+    g_assert_cmphex(rd(a, PF_BAR + 0x100008), ==, 0);
+
+    set(a, "fault", "'dead:1'");
+    g_assert_cmphex(rd(a, src + 0x60), ==, 0xffffffff);
+    g_assert_cmphex(rd(a, page(1) + 0x300), ==, 0xffffffff);
+    g_assert_cmphex(rd(a, page(2) + 0x60), ==, 1);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const hw[] = { "v3", "v4" };
+    static const struct {
+        const char *name;
+        void (*run)(const void *hw);
+    } tests[] = {
+        { "registers", test_registers },
+        { "sriov", test_sriov },
+        { "job", test_job },
+        { "migrate", test_migrate },
+        { "cancel", test_cancel },
+        { "interrupts", test_interrupts },
+        { "messages", test_messages },
+        { "pace", test_pace },
+        { "violations", test_violations },
+        { "faults", test_faults },
+    };
+
+    g_test_init(&argc, &argv, NULL);
+    for (unsigned i = 0; i < ARRAY_SIZE(hw); i++) {
+        for (unsigned j = 0; j < ARRAY_SIZE(tests); j++) {
+            g_autofree char *path = g_strdup_printf("/hisi-acc/%s/%s", hw[i],
+                                                    tests[j].name);
+
+            qtest_add_data_func(path, hw[i], tests[j].run);
+        }
+    }
+    return g_test_run();
+}
