@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * vfio_mig_ctl with a guest in the VF: a ZIP VF whose queues are set up and that can be given jobs
+ * between the states of a migration, as long as the program lives.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/hisi_zip.h"
+#include "lib/mig_ctl.h"
+
+static void answer(struct mig_ctl *ctl, int ret)
+{
+	if (ret < 0)
+		ctl_err(ret, ctl->argv[0]);
+	else
+		ctl_ok("%u outstanding", hzip_outstanding(ctl->priv));
+}
+
+/* After a reset, or in the first place */
+static void cmd_start(struct mig_ctl *ctl)
+{
+	int ret = hzip_attach(ctl->priv, &ctl->dev);
+
+	answer(ctl, ret ?: hzip_start(ctl->priv));
+}
+
+static void cmd_post(struct mig_ctl *ctl)
+{
+	unsigned int jobs = ctl->argc > 1 ? strtoul(ctl->argv[1], NULL, 0) : 0;
+
+	answer(ctl, hzip_post_all(ctl->priv, jobs));
+}
+
+static void cmd_wait(struct mig_ctl *ctl)
+{
+	answer(ctl, hzip_settle(ctl->priv));
+}
+
+static void cmd_unfinished(struct mig_ctl *ctl)
+{
+	ctl_ok("%u", hzip_unfinished(ctl->priv));
+}
+
+static const struct mig_command commands[] = {
+	{ "start", "\t\tset up the queues, as a guest's driver does", cmd_start },
+	{ "post", "[JOBS]\tpost so many jobs on each queue, or as many as fit", cmd_post },
+	{ "wait", "\t\tuntil all posted jobs are done and right", cmd_wait },
+	{ "unfinished", "\tposted jobs without a completion in memory", cmd_unfinished },
+	{ NULL, NULL, NULL },
+};
+
+int main(int argc, char **argv)
+{
+	struct hzip zip;
+	struct mig_ctl ctl = { .more = commands, .priv = &zip };
+	int ret;
+
+	mig_ctl_open(&ctl, argc, argv);
+	ret = hzip_create(&zip, &hzip_default);
+	if (!ret)
+		ret = hzip_map(&zip, &ctl.dev);
+	if (!ret)
+		ret = hzip_attach(&zip, &ctl.dev);
+	if (ret) {
+		printf("# %s: %s\n", ctl.dev.bdf, strerror(-ret));
+		return 1;
+	}
+	ret = mig_ctl_loop(&ctl);
+	hzip_destroy(&zip);
+	return ret;
+}

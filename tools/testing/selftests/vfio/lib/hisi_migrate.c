@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hisi_migrate.h"
+
+#define ST(name)	VFIO_DEVICE_STATE_##name
+
+static int set(struct vdev *d, __u32 state, int *fd)
+{
+	int ret = mig_set(d, state, fd);
+
+	if (ret)
+		printf("# %s: to %s: %s\n", d->bdf, mig_state_name(state), strerror(-ret));
+	return ret;
+}
+
+int hmig_save(struct vdev *src, const struct hmig_how *how, struct mig_stream *s, int *data_fd)
+{
+	__u32 flags;
+	int fd = -1, ret;
+
+	ret = mig_flags(src, &flags);
+	if (ret)
+		return ret;
+	if (how->precopy) {
+		ret = set(src, ST(PRE_COPY), &fd);
+		/* Some drivers end pre-copy with 0, which the stream test judges. */
+		if (!ret)
+			ret = mig_drain(fd, s, how->chunk);
+		if (ret == -ENOMSG)
+			ret = 0;
+		if (!ret && (flags & VFIO_MIGRATION_P2P))
+			ret = set(src, ST(PRE_COPY_P2P), NULL);
+		if (!ret)
+			ret = set(src, ST(STOP_COPY), NULL);
+	} else {
+		ret = set(src, ST(STOP), NULL);
+		if (!ret)
+			ret = set(src, ST(STOP_COPY), &fd);
+	}
+	if (!ret)
+		ret = mig_drain(fd, s, how->chunk);
+	if (!ret && data_fd)
+		*data_fd = fd;
+	else if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static int load(struct hzip *z, struct vdev *dst, const struct hmig_how *how,
+		const struct mig_stream *s, __u8 *copy)
+{
+	int fd, ret;
+
+	ret = vdev_reset(dst);
+	if (!ret)
+		ret = hzip_attach(z, dst);
+	if (!ret)
+		ret = set(dst, ST(RESUMING), &fd);
+	if (ret)
+		return ret;
+	ret = mig_fill(fd, s->data, s->len, how->chunk, NULL);
+	if (ret)
+		printf("# %s: loading: %s\n", dst->bdf, strerror(-ret));
+	if (!ret && how->irqs)
+		ret = hzip_irqs_on(z);
+	if (!ret && copy)
+		ret = hmig_frozen(z, copy);
+	if (!ret)
+		ret = set(dst, ST(RUNNING), NULL);
+	close(fd);
+	return ret;
+}
+
+int hmig_load(struct hzip *z, struct vdev *dst, const struct hmig_how *how,
+	      const struct mig_stream *s)
+{
+	return load(z, dst, how, s, NULL);
+}
+
+int hmig_migrate(struct hzip *z, struct vdev *src, struct vdev *dst, const struct hmig_how *how,
+		 unsigned int *unfinished)
+{
+	struct mig_stream s = {};
+	__u8 *copy;
+	int ret;
+
+	ret = hmig_save(src, how, &s, NULL);
+	if (!ret) {
+		*unfinished = hzip_unfinished(z);
+		ret = hmig_freeze(z, &copy);
+	}
+	if (!ret && how->irqs)
+		hzip_irqs_off(z);
+	if (!ret)
+		ret = load(z, dst, how, &s, copy);
+	if (!ret && src != dst)
+		ret = set(src, ST(STOP), NULL);
+	mig_stream_free(&s);
+	return ret;
+}
+
+int hmig_freeze(struct hzip *z, __u8 **copy)
+{
+	*copy = malloc(z->mem_len);
+	if (!*copy)
+		return -ENOMEM;
+	memcpy(*copy, z->mem, z->mem_len);
+	return 0;
+}
+
+int hmig_frozen(struct hzip *z, __u8 *copy)
+{
+	int ret = 0;
+
+	usleep(20000);
+	for (size_t i = 0; !ret && i < z->mem_len; i++) {
+		if (z->mem[i] == copy[i])
+			continue;
+		printf("# a stopped VF wrote to memory, at offset 0x%zx\n", i);
+		ret = -EILSEQ;
+	}
+	free(copy);
+	return ret;
+}
+
+bool hmig_pending_ok(unsigned int unfinished)
+{
+	printf("# %u jobs unfinished when the VF stopped\n", unfinished);
+	return unfinished || !getenv("HISI_ACC_PENDING");
+}
