@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One virtual machine: stock QEMU, a virtual function, a serial console; and the work in it."""
+
+import os
+import re
+import subprocess
+import threading
+import time
+
+import kmsg
+from qmp import QMP, QMPError, WATCHDOG
+
+TRACE = ("vfio_migration_set_state", "vfio_migration_set_device_state", "vfio_save_block",
+         "vfio_load_state_device_data", "vmstate_downtime_checkpoint")
+# The accelerator's driver takes memory for every queue it is given, more than CMA's usual share of
+# a small guest: none then, as it says so at length when it runs out. And a slow machine is no bug.
+APPEND = ("console=ttyAMA0 quiet loglevel=3 panic=-1 cma=0 watchdog_thresh=60 "
+          "rcupdate.rcu_cpu_stall_timeout=300")
+
+
+class LabError(Exception):
+    """Something did not happen, or happened that must not."""
+
+
+def wait(what, ready, alive=lambda: None, watchdog=WATCHDOG):
+    """Polls until ready() is true and returns that. alive() raises when waiting makes no sense."""
+    deadline = time.monotonic() + watchdog
+    while True:
+        result = ready()
+        if result:
+            return result
+        alive()
+        if time.monotonic() > deadline:
+            raise LabError(f"gave up waiting for {what} after {watchdog} s")
+        time.sleep(0.1)
+
+
+class VM:
+    """A QEMU process. Its files are named after it: logs in the directory out, sockets in run."""
+
+    qemu = "qemu-system-aarch64"
+    machine = ("-M", "virt,gic-version=host", "-accel", "kvm", "-cpu", "host")
+
+    def __init__(self, name, out, vf=None, run=None, kernel="/lab/guest/Image",
+                 initrd="/lab/guest/initrd.img", memory=256, cpus=1, append="", incoming=False):
+        self.name, self.vf = name, vf
+        self.log_path = f"{out}/{name}.qemu.log"
+        self.trace_path = f"{out}/{name}.trace.log"
+        self.console_path = f"{out}/{name}.console.log"
+        self.qmp_path = f"{run or out}/{name}.qmp"
+        self.lines, self._changed = [], threading.Condition()
+        command = [
+            self.qemu, *self.machine, "-nodefaults", "-nographic", "-m", str(memory),
+            "-smp", str(cpus), "-name", f"{name},process={name}", "-msg", "timestamp=on",
+            "-kernel", kernel, "-initrd", initrd, "-append",
+            f"{APPEND} {append}",
+            "-serial", "stdio", "-no-reboot",
+            "-qmp", f"unix:{self.qmp_path},server=on,wait=off", "-D", self.trace_path]
+        for event in TRACE:
+            command += ["-trace", event]
+        if vf:
+            command += ["-device",
+                        f"vfio-pci,id=vf0,host={vf},enable-migration=on,migration-events=on"]
+        if incoming:
+            command += ["-incoming", "defer"]
+        self.command = command
+        self.process = self.qmp = None
+
+    def start(self):
+        if os.path.exists(self.qmp_path):
+            os.unlink(self.qmp_path)
+        with open(self.log_path, "w", encoding="utf-8") as log:
+            log.write(" ".join(self.command) + "\n")
+            log.flush()
+            self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=log)
+        threading.Thread(target=self._read_console, daemon=True).start()
+        wait(f"the monitor of {self.name}", lambda: os.path.exists(self.qmp_path), self.check)
+        self.qmp = QMP(self.qmp_path)
+        return self
+
+    def _read_console(self):
+        with open(self.console_path, "wb") as log:
+            for line in self.process.stdout:
+                log.write(line)
+                log.flush()
+                with self._changed:
+                    self.lines.append(line.decode(errors="replace").rstrip("\r\n"))
+                    self._changed.notify_all()
+
+    def check(self):
+        if self.process.poll() is not None:
+            raise LabError(f"QEMU {self.name} ended with status {self.process.returncode}")
+
+    def send(self, line):
+        """Types a line on the console; a fresh one, as a migrated UART may swallow a character."""
+        self.process.stdin.write(b"\n" + line.encode() + b"\n")
+        self.process.stdin.flush()
+
+    def running(self):
+        return self.qmp.cmd("query-status")["running"]
+
+    def device_bytes(self):
+        """Bytes of device state that this QEMU saved and loaded."""
+        count = {"saved": 0, "loaded": 0}
+        for event, pattern in (
+                ("saved", r"vfio_save_block +\(\S+\) data_size (\d+)"),
+                ("loaded", r"vfio_load_state_device_data +\(\S+\) size (\d+) ret 0")):
+            if os.path.exists(self.trace_path):
+                with open(self.trace_path, encoding="utf-8", errors="replace") as file:
+                    count[event] = sum(map(int, re.findall(pattern, file.read())))
+        return count
+
+    def end(self):
+        """Ends the process, whatever state it is in."""
+        if not self.process:
+            return
+        if self.process.poll() is None:
+            try:
+                self.qmp.cmd("quit")
+                self.process.wait(WATCHDOG)
+            except (AttributeError, OSError, QMPError, subprocess.TimeoutExpired):
+                self.process.kill()
+        self.process.wait()
+        if self.qmp:
+            self.qmp.close()
+        if os.path.exists(self.qmp_path):
+            os.unlink(self.qmp_path)
+
+    def tails(self, lines=25):
+        """The ends of this machine's logs, for a person who wants to know what went wrong."""
+        for path in (self.log_path, self.trace_path, self.console_path):
+            if os.path.exists(path):
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    yield path, file.read().splitlines()[-lines:]
+
+
+class Load:
+    """The work in the guest, seen through its console; it moves with the guest."""
+
+    def __init__(self, vm):
+        self.vm = vm
+
+    @staticmethod
+    def _values(words):
+        pairs = (word.split("=", 1) for word in words.split() if "=" in word)
+        return {key: int(value) if value.isdigit() else value for key, value in pairs}
+
+    def _find(self, kind, start=0):
+        """The last line of a kind, from the console's line start on, as a dict; or None."""
+        for line in reversed(self.vm.lines[start:]):
+            if line.startswith(f"ZIPLOAD {kind}"):
+                return self._values(line)
+        return None
+
+    def alive(self):
+        self.vm.check()
+        for line in self.vm.lines:
+            if "Kernel panic" in line or line.startswith("ZIPLOAD failed"):
+                raise LabError(f"guest: {line}")
+        if self.status().get("hung"):
+            raise LabError("the guest waits in vain for jobs to complete")
+
+    def ready(self):
+        return wait("the guest to boot", lambda: self._find("ready"), self.alive)
+
+    def begin(self, **parameters):
+        self.vm.send("start " + " ".join(f"{k}={v}" for k, v in parameters.items()))
+
+    def status(self):
+        return self._find("status") or {}
+
+    def verdict(self, command="stop"):
+        """Stops the work and returns the guest's own account, with its kernel's messages judged."""
+        start = len(self.vm.lines)
+        self.vm.send(command)
+        verdict = wait("the guest's verdict", lambda: self._find("verdict", start), self.alive)
+        verdict["faults"], working = [], False
+        for line in self.vm.lines[start:]:
+            match = re.match(r"ZIPLOAD kmsg <(\d+)>(.*)", line)
+            if not match:
+                continue
+            working = working or "zipload: " in line
+            if kmsg.bad(int(match[1]) & 7, match[2], working):
+                verdict["faults"].append(match[2])
+        return verdict
