@@ -483,12 +483,20 @@ static void test_sriov(const void *hw)
     g_assert_cmphex(rd(a, page(1) + 0x34), ==, 2);
     g_assert_cmphex(rd(a, page(2) + 0x34), ==, 0);
 
-    /* FLR of VF 1 forgets its page, not its queues */
+    /* FLR of VF 1 forgets its page and configuration, not its queues */
     wr(a, page(1) + 0x60, 0);
+    qtest_writew(a->qts, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL2),
+                 PCI_EXP_DEVCTL2_EETLPPB);
+    g_assert_cmphex(
+        qtest_readw(a->qts, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL2)),
+        ==, PCI_EXP_DEVCTL2_EETLPPB);
     qtest_writew(a->qts, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL),
                  PCI_EXP_DEVCTL_BCR_FLR);
     g_assert_cmphex(rd(a, page(1) + 0x60), ==, 1);
     g_assert_cmphex(rd(a, page(1) + 0x34), ==, 0);
+    g_assert_cmphex(
+        qtest_readw(a->qts, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL2)),
+        ==, 0);
     g_assert_cmphex(mailbox(a, page(1), MB_SQC_VFT, true, 0, 0), ==,
                     vft_word(1));
     g_assert_cmpint(fn_stat(a, 1, "flrs"), ==, 1);
@@ -935,6 +943,9 @@ static void test_violations(const void *hw)
         g_assert_cmphex(rd(a, page(2) + 4), ==, 1);
         g_assert_cmphex(rd(a, eqc_regs(a, 1)) & 0xffff, ==, 3);
         g_assert_cmpint(violations(a, "neighbour-window"), ==, 1);
+        /* all of the page is the guest's, but it may not look for controls */
+        rd(a, page(1) + 0xfffc);
+        g_assert_cmpint(violations(a, "no-window"), ==, 0);
         rd(a, page(1) + 0x8000);
     } else {
         rd(a, PF_BAR + 0x182000);

@@ -154,11 +154,21 @@ static void shell_write_config(PCIDevice *dev, uint32_t addr, uint32_t val,
 static bool shell_reset(HisiAccFn *fn)
 {
     PCIDevice *dev = fn->dev;
-    bool flr = pci_get_word(dev->config + dev->exp.exp_cap + PCI_EXP_DEVCTL) &
+    unsigned cap = dev->exp.exp_cap;
+    uint8_t *devctl2 = dev->config + cap + PCI_EXP_DEVCTL2;
+    bool flr = pci_get_word(dev->config + cap + PCI_EXP_DEVCTL) &
                PCI_EXP_DEVCTL_BCR_FLR;
 
     trace_hisi_acc_reset(fn->id, flr);
     fn->stats[STAT_FLRS] += flr;
+    /*
+     * QEMU resets nothing of the capability. What a user leaves in the one
+     * register of it that software can write would follow the VF to its next
+     * user, whose QEMU refuses to load a configuration that differs.
+     */
+    pci_word_test_and_clear_mask(devctl2,
+                                 pci_get_word(dev->wmask + cap +
+                                              PCI_EXP_DEVCTL2));
     hisi_acc_fn_reset(fn);
     return flr;
 }

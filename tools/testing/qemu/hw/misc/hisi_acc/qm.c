@@ -293,28 +293,30 @@ static uint32_t mailbox_read(const HisiAccFn *fn, unsigned i)
 
 /* -------------------------------------------------- registers */
 
+/*
+ * With the controls in the PF all of the VF's BAR2 is the guest's, and there is
+ * nothing where they are otherwise
+ */
+static bool controls_absent(const HisiAccFn *fn, hwaddr off, bool window)
+{
+    return fn->id && !window && hisi_acc_controls_in_pf(fn->pf) &&
+           in_range(off, QM_MIG_VF_XEQC,
+                    QM_MIG_VF_XEQC + 2 * QM_MIG_XEQC_STRIDE);
+}
+
 /* The context dword behind a migration control, NULL if off is none */
 static uint32_t *migration_dword(HisiAccFn *fn, hwaddr off, bool window,
                                  unsigned *which, unsigned *dw)
 {
     hwaddr base = window ? QM_MIG_PF_XEQC : QM_MIG_VF_XEQC;
 
-    if (!fn->id || !in_range(off, base, base + 2 * QM_MIG_XEQC_STRIDE)) {
+    if (!fn->id || !in_range(off, base, base + 2 * QM_MIG_XEQC_STRIDE) ||
+        controls_absent(fn, off, window)) {
         return NULL;
     }
     *which = (off - base) / QM_MIG_XEQC_STRIDE;
     *dw = (off - base) % QM_MIG_XEQC_STRIDE / 4;
     return *dw < 7 ? &fn->eq[*which].ctx.dw[*dw] : NULL;
-}
-
-/*
- * With the controls in the PF all of the VF's BAR2 is the guest's, and its
- * upper half is empty
- */
-static bool beyond_guest_half(const HisiAccFn *fn, hwaddr off, bool window)
-{
-    return fn->id && !window && off >= QM_VF_PAGE_END &&
-           hisi_acc_controls_in_pf(fn->pf);
 }
 
 static uint32_t reg_read(HisiAccFn *fn, hwaddr off, bool window)
@@ -455,7 +457,7 @@ uint64_t hisi_acc_fn_read(HisiAccFn *fn, hwaddr off, unsigned size, bool window)
     } else {
         fn->stats[window ? STAT_WINDOW_READS : STAT_READS]++;
     }
-    if (beyond_guest_half(fn, off, window)) {
+    if (controls_absent(fn, off, window)) {
         hisi_acc_violation(fn, VIOLATION_NO_WINDOW, 0, off);
     }
 
@@ -478,7 +480,7 @@ void hisi_acc_fn_write(HisiAccFn *fn, hwaddr off, uint64_t val, unsigned size,
     if (!is_mailbox(off) && !is_doorbell(off)) {
         fn->stats[window ? STAT_WINDOW_WRITES : STAT_WRITES]++;
     }
-    if (beyond_guest_half(fn, off, window)) {
+    if (controls_absent(fn, off, window)) {
         hisi_acc_violation(fn, VIOLATION_NO_WINDOW, 0, off);
     }
     if (hisi_acc_fault(fn, FAULT_DEAD)) {

@@ -51,7 +51,6 @@
 #define QM_MIG_VF_XEQC          0x8000
 #define QM_MIG_PF_XEQC          0x1c00
 #define QM_MIG_XEQC_STRIDE      0x20
-#define QM_VF_PAGE_END          0x8000
 
 /* PF BAR2 */
 #define QM_PF_GLOBALS           0x100000
