@@ -14,6 +14,7 @@
 #include "qemu/bitops.h"
 #include "qemu/bswap.h"
 #include "hw/pci/pci_regs.h"
+#include "hw/pci/pcie_regs.h"
 #include "qemu/timer.h"
 #include "qobject/qdict.h"
 #include "qobject/qjson.h"
@@ -482,6 +483,14 @@ static void test_sriov(const void *hw)
     wr(a, page(1) + 0x34, 2);
     g_assert_cmphex(rd(a, page(1) + 0x34), ==, 2);
     g_assert_cmphex(rd(a, page(2) + 0x34), ==, 0);
+
+    /* registers are words: the bytes of one can be read, not written */
+    wr(a, page(1) + 0x34, 0x12345678);
+    g_assert_cmphex(qtest_readb(a->qts, page(1) + 0x34), ==, 0x78);
+    g_assert_cmphex(qtest_readw(a->qts, page(1) + 0x36), ==, 0x1234);
+    qtest_writeb(a->qts, page(1) + 0x34, 0);
+    g_assert_cmphex(rd(a, page(1) + 0x34), ==, 0x12345678);
+    wr(a, page(1) + 0x34, 2);
 
     /* FLR of VF 1 forgets its page and configuration, not its queues */
     wr(a, page(1) + 0x60, 0);

@@ -259,6 +259,7 @@ static QDict *fn_stats(const HisiAccFn *fn)
     }
     qdict_put_int(d, "in-flight", fn->in_flight);
     qdict_put_int(d, "posted", hisi_acc_fn_posted(fn));
+    qdict_put_bool(d, "paused", fn->paused);
     return d;
 }
 

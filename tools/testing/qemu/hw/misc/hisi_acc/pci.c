@@ -306,13 +306,25 @@ static void pf_class_init(ObjectClass *klass, void *data)
 
 /* -------------------------------------------------- VF */
 
+/*
+ * Registers are words. But nothing that a user's software does to its BAR may
+ * end in a bus error: the kernel makes narrow accesses when a user gives it a
+ * mapping of the BAR as a buffer, and takes an abort there for a broken machine.
+ */
 static uint64_t vf_read(void *opaque, hwaddr off, unsigned size)
 {
+    if (size < 4) {
+        return hisi_acc_fn_read(opaque, off & ~3, 4, false) >>
+               (off % 4 * BITS_PER_BYTE);
+    }
     return hisi_acc_fn_read(opaque, off, size, false);
 }
 
 static void vf_write(void *opaque, hwaddr off, uint64_t val, unsigned size)
 {
+    if (size < 4) {
+        return;
+    }
     hisi_acc_fn_write(opaque, off, val, size, false);
 }
 
@@ -320,8 +332,8 @@ static const MemoryRegionOps vf_ops = {
     .read = vf_read,
     .write = vf_write,
     .endianness = DEVICE_LITTLE_ENDIAN,
-    .valid = { .min_access_size = 4, .max_access_size = 8 },
-    .impl = { .min_access_size = 4, .max_access_size = 8 },
+    .valid = { .min_access_size = 1, .max_access_size = 8 },
+    .impl = { .min_access_size = 1, .max_access_size = 8 },
 };
 
 /*
