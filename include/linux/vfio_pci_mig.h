@@ -30,7 +30,7 @@ struct vfio_pci_mig_fsm;
  * @open: the device was opened and reset; map what the other callbacks need. Optional
  * @close: exact inverse of @open. Optional
  * @reset: a reset happened since the last callback; forget everything that was learned about the
- *	device's state
+ *	device's state. May say vfio_pci_mig_broken(), then it takes another reset
  * @drain: start to stop DMA, without waiting for it (RUNNING -> RUNNING_P2P and the same with
  *	PRE_COPY). A VMM calls this on all its devices before @stop on any, so that the drains
  *	overlap
@@ -71,14 +71,19 @@ struct vfio_pci_mig_ops {
  * struct vfio_pci_mig_device - A vfio-pci device that may be migratable
  * @core: the kernel's vfio-pci device; must come first
  * @fsm: the core's state of migration, NULL for a device that is only passed through
+ * @mode: name of the way in which the back end reaches the device's controls, or NULL
+ * @reason: why the device cannot be migrated, or NULL
  * @bar_visible: bytes of each BAR, from its start, that the user may reach; 0 for all of it.
- *	Set before the device is registered, constant afterwards
+ *
+ * What a back end sets it sets before the device is registered.
  *
  * A driver embeds this at the beginning of its own structure, so that vfio_alloc_device() works.
  */
 struct vfio_pci_mig_device {
 	struct vfio_pci_core_device core;
 	struct vfio_pci_mig_fsm *fsm;
+	const char *mode;
+	const char *reason;
 	resource_size_t bar_visible[PCI_STD_NUM_BARS];
 };
 
@@ -89,10 +94,14 @@ static inline struct vfio_pci_mig_device *vfio_pci_mig_device(struct vfio_device
 
 int vfio_pci_mig_init_device(struct vfio_pci_mig_device *mdev, const struct vfio_pci_mig_ops *ops);
 void vfio_pci_mig_release_device(struct vfio_pci_mig_device *mdev);
+void vfio_pci_mig_observe(struct vfio_pci_mig_device *mdev);
 int vfio_pci_mig_broken(struct vfio_pci_mig_device *mdev, int err);
 void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev);
 void vfio_pci_mig_reset_done(struct vfio_pci_mig_device *mdev);
 unsigned int vfio_pci_mig_resets(struct vfio_pci_mig_device *mdev);
+
+/* For dev_groups of struct device_driver, if driver data is the struct vfio_pci_core_device. */
+extern const struct attribute_group *vfio_pci_mig_groups[];
 
 /* For struct vfio_device_ops. Without a state of migration they do what vfio-pci does. */
 int vfio_pci_mig_open_device(struct vfio_device *vdev);

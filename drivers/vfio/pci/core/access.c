@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Which parts of the device's BARs the user reaches.
+ * Which parts of the device's BARs the user reaches, and when.
  *
  * Every path to a BAR goes through this file: read, write, mmap, region info, ioeventfd. dma-buf is
  * no path, because drivers on this core leave vfio_pci_core_device.pci_ops alone.
+ *
+ * While the device is stopped, saved, loaded or in ERROR its registers belong to the migration: the
+ * gate is closed. Mappings are zapped and fault, read() and write() fail. Configuration space stays
+ * open, because a VMM saves and loads it then.
  */
 #include <linux/export.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/uaccess.h>
 
 #include "compat.h"
@@ -19,6 +24,94 @@ static bool region_limit(struct vfio_pci_mig_device *mdev, unsigned int index, u
 		return false;
 	*visible = mdev->bar_visible[index];
 	return true;
+}
+
+/**
+ * vfio_pci_mig_gate_set() - Let the user reach the device, or not
+ * @fsm: the state of migration of an open device, locked
+ * @open: whether he may
+ *
+ * Once the gate is closed no access of his is under way.
+ */
+void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open)
+{
+	const loff_t start = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_BAR0_REGION_INDEX);
+	const loff_t end = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX);
+
+	lockdep_assert_held(&fsm->lock);
+	if (fsm->gate_open == open)
+		return;
+
+	down_write(&fsm->gate);
+	fsm->gate_open = open;
+	if (!open)
+		unmap_mapping_range(fsm->mdev->core.vdev.inode->i_mapping, start, end - start, true);
+	up_write(&fsm->gate);
+}
+
+/* If it returns true the gate stays open until gate_leave(). */
+static bool gate_enter(struct vfio_pci_mig_fsm *fsm)
+{
+	down_read(&fsm->gate);
+	/* After a reset the device runs, even if nobody came by yet to say so. */
+	if (fsm->gate_open || vfio_pci_mig_fsm_reset_pending(fsm))
+		return true;
+	up_read(&fsm->gate);
+	return false;
+}
+
+static void gate_leave(struct vfio_pci_mig_fsm *fsm)
+{
+	up_read(&fsm->gate);
+}
+
+static ssize_t core_rw(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos,
+		       bool write)
+{
+	return write ? vfio_pci_core_write(vdev, buf, count, ppos) :
+		       vfio_pci_core_read(vdev, buf, count, ppos);
+}
+
+/*
+ * One access that the hardware sees as a whole, or several small ones below an 8-byte boundary. The
+ * user's buffer may be anything, a mapping behind this very gate included: nothing is faulted in
+ * while the gate is held.
+ */
+static ssize_t gated_piece(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos,
+			   bool write)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	unsigned int tries = 16;
+	ssize_t ret;
+
+	do {
+		if (write ? fault_in_readable(buf, count) : fault_in_safe_writeable(buf, count))
+			return -EFAULT;
+		if (!gate_enter(fsm))
+			return -EIO;
+		pagefault_disable();
+		ret = core_rw(vdev, buf, count, ppos, write);
+		pagefault_enable();
+		gate_leave(fsm);
+		/* Somebody took the page away in between; but nobody does so for ever. */
+	} while (ret == -EFAULT && --tries);
+	return ret;
+}
+
+static ssize_t gated_rw(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos,
+			bool write)
+{
+	size_t done = 0;
+
+	while (done < count) {
+		size_t piece = min_t(size_t, count - done, 8 - (*ppos & 7));
+		ssize_t ret = gated_piece(vdev, buf + done, piece, ppos, write);
+
+		if (ret <= 0)
+			return done ?: ret;
+		done += ret;
+	}
+	return done;
 }
 
 static ssize_t clip_access(struct vfio_device *vdev, size_t count, loff_t pos)
@@ -34,6 +127,25 @@ static ssize_t clip_access(struct vfio_device *vdev, size_t count, loff_t pos)
 	return min_t(u64, count, visible - off);
 }
 
+static ssize_t mig_rw(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos,
+		      bool write)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	bool config = VFIO_PCI_OFFSET_TO_INDEX(*ppos) == VFIO_PCI_CONFIG_REGION_INDEX;
+	ssize_t ret = clip_access(vdev, count, *ppos);
+
+	if (ret < 0)
+		return ret;
+	if (fsm && !config)
+		return gated_rw(vdev, buf, ret, ppos, write);
+
+	ret = core_rw(vdev, buf, ret, ppos, write);
+	/* The write may have been a function level reset. */
+	if (fsm && write && vfio_pci_mig_fsm_reset_pending(fsm))
+		vfio_pci_mig_fsm_reset_by_user(fsm);
+	return ret;
+}
+
 /**
  * vfio_pci_mig_read() - read of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
@@ -41,13 +153,12 @@ static ssize_t clip_access(struct vfio_device *vdev, size_t count, loff_t pos)
  * @count: as for vfio_pci_core_read()
  * @ppos: as for vfio_pci_core_read()
  *
- * Return: as vfio_pci_core_read(); the hidden part of a BAR is beyond its end.
+ * Return: as vfio_pci_core_read(); the hidden part of a BAR is beyond its end. -EIO while the device
+ * is stopped, from everything but configuration space.
  */
 ssize_t vfio_pci_mig_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
 {
-	ssize_t n = clip_access(vdev, count, *ppos);
-
-	return n < 0 ? n : vfio_pci_core_read(vdev, buf, n, ppos);
+	return mig_rw(vdev, buf, count, ppos, false);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_read);
 
@@ -58,21 +169,55 @@ EXPORT_SYMBOL_GPL(vfio_pci_mig_read);
  * @count: as for vfio_pci_core_write()
  * @ppos: as for vfio_pci_core_write()
  *
- * Return: as vfio_pci_core_write(); the hidden part of a BAR is beyond its end.
+ * Return: as vfio_pci_core_write(); the hidden part of a BAR is beyond its end. -EIO while the device
+ * is stopped, to everything but configuration space.
  */
 ssize_t vfio_pci_mig_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos)
 {
-	ssize_t n = clip_access(vdev, count, *ppos);
-
-	return n < 0 ? n : vfio_pci_core_write(vdev, buf, n, ppos);
+	return mig_rw(vdev, (char __user *)buf, count, ppos, true);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_write);
+
+static struct vfio_pci_mig_fsm *vma_fsm(struct vm_area_struct *vma)
+{
+	struct vfio_pci_core_device *core = vma->vm_private_data;
+
+	return vfio_pci_mig_device(&core->vdev)->fsm;
+}
+
+static vm_fault_t mig_huge_fault(struct vm_fault *vmf, unsigned int order)
+{
+	struct vfio_pci_mig_fsm *fsm = vma_fsm(vmf->vma);
+	vm_fault_t ret = VM_FAULT_FALLBACK;
+
+	if (!gate_enter(fsm))
+		return VM_FAULT_SIGBUS;
+	if (!order)
+		ret = fsm->core_vm_ops->fault(vmf);
+	else if (fsm->core_vm_ops->huge_fault)
+		ret = fsm->core_vm_ops->huge_fault(vmf, order);
+	gate_leave(fsm);
+	return ret;
+}
+
+static vm_fault_t mig_fault(struct vm_fault *vmf)
+{
+	return mig_huge_fault(vmf, 0);
+}
+
+/* vfio-pci's, with the gate in front */
+static const struct vm_operations_struct mig_vm_ops = {
+	.fault = mig_fault,
+	.huge_fault = mig_huge_fault,
+};
 
 /**
  * vfio_pci_mig_mmap() - mmap of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
  * @vma: as for vfio_pci_core_mmap()
+ *
+ * While the device is stopped the mapping can be made, and a touch of it is SIGBUS.
  *
  * Return: as vfio_pci_core_mmap(); -EINVAL if a page would show hidden registers.
  */
@@ -80,12 +225,22 @@ int vfio_pci_mig_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 {
 	unsigned int index = vma->vm_pgoff >> (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT);
 	u64 off = ((u64)vma->vm_pgoff << PAGE_SHIFT) & VFIO_PCI_OFFSET_MASK;
+	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
 	u64 visible;
+	int ret;
 
-	if (region_limit(vfio_pci_mig_device(vdev), index, &visible) &&
+	if (region_limit(mdev, index, &visible) &&
 	    (off >= visible || vma->vm_end - vma->vm_start > visible - off))
 		return -EINVAL;
-	return vfio_pci_core_mmap(vdev, vma);
+
+	ret = vfio_pci_core_mmap(vdev, vma);
+	if (ret || !mdev->fsm)
+		return ret;
+
+	/* One and the same for all BARs */
+	mdev->fsm->core_vm_ops = vma->vm_ops;
+	vma->vm_ops = &mig_vm_ops;
+	return 0;
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_mmap);
 
@@ -169,11 +324,8 @@ long vfio_pci_mig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned lon
 
 	ret = vfio_pci_core_ioctl(vdev, cmd, arg);
 
-	if (fsm && !ret && (cmd == VFIO_DEVICE_RESET || cmd == VFIO_DEVICE_PCI_HOT_RESET)) {
-		vfio_pci_mig_fsm_lock(fsm);
-		vfio_pci_mig_fsm_reset_seen(fsm);
-		vfio_pci_mig_fsm_unlock(fsm);
-	}
+	if (fsm && !ret && (cmd == VFIO_DEVICE_RESET || cmd == VFIO_DEVICE_PCI_HOT_RESET))
+		vfio_pci_mig_fsm_reset_by_user(fsm);
 	return ret;
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_ioctl);

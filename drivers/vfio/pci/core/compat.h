@@ -57,6 +57,16 @@ static inline void __iomem *vfio_pci_mig_iomap(struct vfio_pci_core_device *core
 #endif
 }
 
+/* Where vfio has the device's debugfs files, if it has. */
+static inline struct dentry *vfio_pci_mig_debug_root(struct vfio_device *vdev)
+{
+#ifdef CONFIG_VFIO_DEBUGFS
+	return vdev->debug_root;
+#else
+	return NULL;
+#endif
+}
+
 /*
  * 7.0: a mailbox command that reads returns its result from the same access that saw it finish.
  * Before, the result is fetched from the registers by hand. For files that include the QM's header.

@@ -115,22 +115,20 @@ static int mig_file_load(struct vfio_pci_mig_file *mf)
 	struct device *dev;
 	ssize_t ret;
 
+	/* It is not interrupted: the bytes that it is about were taken. */
 	vfio_pci_mig_fsm_lock(fsm);
 
 	/* While the session lasts the device is open and cannot go away under the state mutex. */
-	ret = mig_file_in_session(mf) ? 0 : -ENODEV;
+	ret = mig_file_in_session(mf) ? vfio_pci_mig_fsm_enter(fsm) : -ENODEV;
 	if (!ret) {
 		dev = &fsm->mdev->core.pdev->dev;
 		/* VFIO sees to the device's power in ioctls, but knows nothing of this file. */
 		ret = pm_runtime_resume_and_get(dev);
 		if (!ret) {
-			ret = fsm->ops->load(fsm->mdev, mf->buf, mf->len, &complete);
+			ret = vfio_pci_mig_call(fsm, load, mf->buf, mf->len, &complete);
 			pm_runtime_put(dev);
 		}
-		if (ret < 0)
-			ret = vfio_pci_mig_fsm_outcome(fsm, ret);
-		else
-			ret = vfio_pci_mig_fsm_outcome(fsm, 0) ?: ret;
+		ret = vfio_pci_mig_fsm_outcome(fsm, min_t(ssize_t, ret, 0)) ?: ret;
 	}
 
 	spin_lock(&mf->lock);
@@ -220,7 +218,7 @@ static long vfio_pci_mig_fop_ioctl(struct file *filp, unsigned int cmd, unsigned
 	struct vfio_pci_mig_fsm *fsm = mf->fsm;
 	void __user *uarg = (void __user *)arg;
 	struct vfio_precopy_info info;
-	int ret = 0;
+	int ret;
 
 	if (cmd != VFIO_MIG_GET_PRECOPY_INFO)
 		return -ENOTTY;
@@ -229,7 +227,9 @@ static long vfio_pci_mig_fop_ioctl(struct file *filp, unsigned int cmd, unsigned
 	if (info.argsz < minsz)
 		return -EINVAL;
 
-	vfio_pci_mig_fsm_lock(fsm);
+	ret = vfio_pci_mig_fsm_lock_killable(fsm);
+	if (ret)
+		return ret;
 	if (!mig_file_in_session(mf)) {
 		ret = -ENODEV;
 	} else if (fsm->state != VFIO_DEVICE_STATE_PRE_COPY &&
@@ -319,7 +319,7 @@ static void mig_file_publish(struct vfio_pci_mig_file *mf, size_t len, bool comp
  */
 int vfio_pci_mig_file_precopy(struct vfio_pci_mig_fsm *fsm)
 {
-	ssize_t len = fsm->ops->precopy(fsm->mdev, fsm->file->buf);
+	ssize_t len = vfio_pci_mig_call(fsm, precopy, fsm->file->buf);
 
 	if (len < 0)
 		return len;
@@ -337,7 +337,7 @@ int vfio_pci_mig_file_save(struct vfio_pci_mig_fsm *fsm)
 {
 	struct vfio_pci_mig_file *mf = fsm->file;
 	/* Only callers with the state mutex, which is held, make a saving session longer. */
-	ssize_t len = fsm->ops->save(fsm->mdev, mf->buf, mf->len);
+	ssize_t len = vfio_pci_mig_call(fsm, save, mf->buf, mf->len);
 
 	if (len < 0)
 		return len;
@@ -378,7 +378,7 @@ size_t vfio_pci_mig_file_unread(struct vfio_pci_mig_fsm *fsm)
 int vfio_pci_mig_file_load_begin(struct vfio_pci_mig_fsm *fsm)
 {
 	struct vfio_pci_mig_file *mf = fsm->file;
-	ssize_t want = fsm->ops->load(fsm->mdev, mf->buf, 0, &mf->complete);
+	ssize_t want = vfio_pci_mig_call(fsm, load, mf->buf, 0, &mf->complete);
 
 	if (want < 0)
 		return want;

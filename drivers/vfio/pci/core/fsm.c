@@ -7,7 +7,9 @@
  * - The reported state never disagrees with the device. An arc either succeeds, or leaves device
  *   and state as they were, or ends in ERROR.
  * - A reset callback takes nothing but a spinlock: it marks, and whoever holds or next takes the
- *   state mutex completes. Thus a reset never waits for a user copy or for hardware.
+ *   state mutex completes. Thus a reset never waits for a user copy or for hardware. A reset in the
+ *   middle of an arc makes it fail, and the state ERROR until the next reset: whether what the arc
+ *   did came before or after the reset nobody knows.
  * - A data file is never the owner of anything of the device (file.c).
  */
 #include <linux/export.h>
@@ -36,9 +38,35 @@ void vfio_pci_mig_fsm_put(struct vfio_pci_mig_fsm *fsm)
 	kref_put(&fsm->ref, fsm_release);
 }
 
-/* Returns whether the device was reset since the last call, and if so puts everything right. */
-static bool fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
+/* May the user reach the device? In the other states its registers are the migration's. */
+static bool state_runs(enum vfio_device_mig_state state)
 {
+	switch (state) {
+	case VFIO_DEVICE_STATE_RUNNING:
+	case VFIO_DEVICE_STATE_RUNNING_P2P:
+	case VFIO_DEVICE_STATE_PRE_COPY:
+	case VFIO_DEVICE_STATE_PRE_COPY_P2P:
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Only a reset that begins later than now ends this. */
+static void fsm_broke(struct vfio_pci_mig_fsm *fsm)
+{
+	spin_lock(&fsm->reset_lock);
+	fsm->repair = fsm->resets + 1;
+	spin_unlock(&fsm->reset_lock);
+	fsm->broken = false;
+	fsm->state = VFIO_DEVICE_STATE_ERROR;
+	vfio_pci_mig_file_kill(fsm);
+}
+
+/* If the device was reset since the last call, puts everything right. */
+static void fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
+{
+	unsigned int number;
 	bool pending;
 
 	lockdep_assert_held(&fsm->lock);
@@ -46,61 +74,134 @@ static bool fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
 	spin_lock(&fsm->reset_lock);
 	pending = fsm->reset_pending;
 	fsm->reset_pending = false;
+	number = fsm->resets_done;
 	spin_unlock(&fsm->reset_lock);
 
 	if (!pending || !fsm->mdev)
-		return pending;
+		return;
 
 	vfio_pci_mig_file_kill(fsm);
 	fsm->ops->reset(fsm->mdev);
-	fsm->broken = false;
+	if (fsm->broken)
+		fsm_broke(fsm);
+	if ((int)(number - fsm->repair) < 0)
+		return;
 	/* In ERROR the user was told already, and waits for it. */
 	fsm->reset_unseen = fsm->state != VFIO_DEVICE_STATE_RUNNING &&
 			    fsm->state != VFIO_DEVICE_STATE_ERROR;
 	fsm->state = VFIO_DEVICE_STATE_RUNNING;
-	return true;
 }
 
+/**
+ * vfio_pci_mig_fsm_lock() - Take the state mutex
+ * @fsm: the state of migration
+ *
+ * For callers that must not fail: others can be killed while they wait for somebody's arc.
+ */
 void vfio_pci_mig_fsm_lock(struct vfio_pci_mig_fsm *fsm)
 {
 	mutex_lock(&fsm->lock);
 	fsm_complete_reset(fsm);
 }
 
+/**
+ * vfio_pci_mig_fsm_lock_killable() - Take the state mutex
+ * @fsm: the state of migration
+ *
+ * Return: 0 or -EINTR.
+ */
+int vfio_pci_mig_fsm_lock_killable(struct vfio_pci_mig_fsm *fsm)
+{
+	if (mutex_lock_killable(&fsm->lock))
+		return -EINTR;
+	fsm_complete_reset(fsm);
+	return 0;
+}
+
+/**
+ * vfio_pci_mig_fsm_unlock() - Release the state mutex
+ * @fsm: the state of migration
+ *
+ * What the user may reach follows the state that is left behind.
+ */
 void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm)
 {
+	if (fsm->mdev)
+		vfio_pci_mig_gate_set(fsm, state_runs(fsm->state));
 	mutex_unlock(&fsm->lock);
 }
 
 /**
- * vfio_pci_mig_fsm_reset_seen() - The user did or learned of the last reset
- * @fsm: the state of migration, locked
+ * vfio_pci_mig_fsm_reset_pending() - Was the device reset, and nobody has completed that yet?
+ * @fsm: the state of migration
+ *
+ * Context: any; takes a spinlock.
  */
-void vfio_pci_mig_fsm_reset_seen(struct vfio_pci_mig_fsm *fsm)
+bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm)
 {
-	lockdep_assert_held(&fsm->lock);
-	fsm->reset_unseen = false;
+	bool pending;
+
+	spin_lock(&fsm->reset_lock);
+	pending = fsm->reset_pending;
+	spin_unlock(&fsm->reset_lock);
+	return pending;
 }
 
 /**
- * vfio_pci_mig_fsm_outcome() - Account for what a back-end callback returned
+ * vfio_pci_mig_fsm_reset_by_user() - Complete a reset that the user himself has asked for
+ * @fsm: the state of migration
+ */
+void vfio_pci_mig_fsm_reset_by_user(struct vfio_pci_mig_fsm *fsm)
+{
+	vfio_pci_mig_fsm_lock(fsm);
+	fsm->reset_unseen = false;
+	vfio_pci_mig_fsm_unlock(fsm);
+}
+
+/**
+ * vfio_pci_mig_fsm_enter() - Begin something that the back end does to the device
  * @fsm: the state of migration, locked
- * @ret: what the callback returned
  *
- * Return: @ret, or -EBUSY if the device was reset while the callback ran: whatever it did is gone.
+ * Return: 0, or -EBUSY if the device is being reset.
+ */
+int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm)
+{
+	int ret = 0;
+
+	lockdep_assert_held(&fsm->lock);
+
+	spin_lock(&fsm->reset_lock);
+	fsm->resets_entry = fsm->resets;
+	if (fsm->resets != fsm->resets_done)
+		ret = -EBUSY;
+	spin_unlock(&fsm->reset_lock);
+	return ret;
+}
+
+/**
+ * vfio_pci_mig_fsm_outcome() - End what vfio_pci_mig_fsm_enter() has begun
+ * @fsm: the state of migration, locked
+ * @ret: what the back end returned
+ *
+ * If a reset began meanwhile nobody knows whether what the back end wrote came before or after it.
+ * Then it takes another one.
+ *
+ * Return: @ret, or -EBUSY if a reset began meanwhile.
  */
 int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
 {
-	if (fsm_complete_reset(fsm)) {
-		vfio_pci_mig_fsm_reset_seen(fsm);
-		return -EBUSY;
-	}
+	lockdep_assert_held(&fsm->lock);
 
-	if (fsm->broken) {
-		fsm->broken = false;
-		fsm->state = VFIO_DEVICE_STATE_ERROR;
-		vfio_pci_mig_file_kill(fsm);
+	spin_lock(&fsm->reset_lock);
+	if (fsm->resets != fsm->resets_entry) {
+		fsm->broken = true;
+		ret = -EBUSY;
 	}
+	spin_unlock(&fsm->reset_lock);
+
+	if (fsm->broken)
+		fsm_broke(fsm);
+	fsm_complete_reset(fsm);
 	return ret;
 }
 
@@ -136,6 +237,7 @@ void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev)
 	spin_lock(&fsm->reset_lock);
 	fsm->resets++;
 	spin_unlock(&fsm->reset_lock);
+	vfio_pci_mig_observe_reset(mdev, false);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_prepare);
 
@@ -176,10 +278,12 @@ void vfio_pci_mig_reset_done(struct vfio_pci_mig_device *mdev)
 		return;
 
 	spin_lock(&fsm->reset_lock);
+	fsm->resets_done = fsm->resets;
 	fsm->reset_pending = true;
 	if (fsm->file)
 		vfio_pci_mig_file_mark_dead(fsm->file);
 	spin_unlock(&fsm->reset_lock);
+	vfio_pci_mig_observe_reset(mdev, true);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_done);
 
@@ -187,17 +291,17 @@ EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_done);
 
 static int arc_drain(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
-	return fsm->ops->drain(fsm->mdev);
+	return vfio_pci_mig_call(fsm, drain);
 }
 
 static int arc_stop(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
-	return fsm->ops->stop(fsm->mdev);
+	return vfio_pci_mig_call(fsm, stop);
 }
 
 static int arc_start(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
-	return fsm->ops->start(fsm->mdev);
+	return vfio_pci_mig_call(fsm, start);
 }
 
 static int arc_kill_file(struct vfio_pci_mig_fsm *fsm, struct file **filp)
@@ -239,7 +343,7 @@ static int arc_save(struct vfio_pci_mig_fsm *fsm, struct file **filp)
  */
 static int arc_stop_and_save(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
-	return fsm->ops->stop(fsm->mdev) ?: vfio_pci_mig_file_save(fsm);
+	return vfio_pci_mig_call(fsm, stop) ?: vfio_pci_mig_file_save(fsm);
 }
 
 static int arc_load_begin(struct vfio_pci_mig_fsm *fsm, struct file **filp)
@@ -281,14 +385,24 @@ static int (*const arcs[VFIO_DEVICE_STATE_NR][VFIO_DEVICE_STATE_NR])(struct vfio
 static int fsm_walk_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state next,
 			struct file **filp)
 {
-	int ret = 0;
+	enum vfio_device_mig_state from = fsm->state;
+	u64 start = ktime_get_ns();
+	int ret;
 
-	if (arcs[fsm->state][next])
-		ret = arcs[fsm->state][next](fsm, filp);
+	ret = vfio_pci_mig_fsm_enter(fsm);
+	if (ret)
+		return ret;
+
+	/* Where the user is to be kept out he is kept out before anything is done. */
+	if (!state_runs(next))
+		vfio_pci_mig_gate_set(fsm, false);
+	if (arcs[from][next])
+		ret = arcs[from][next](fsm, filp);
 
 	ret = vfio_pci_mig_fsm_outcome(fsm, ret);
 	if (!ret)
 		fsm->state = next;
+	vfio_pci_mig_observe_arc(fsm, from, next, ret, ktime_get_ns() - start);
 	return ret;
 }
 
@@ -297,9 +411,10 @@ static struct file *vfio_pci_mig_set_state(struct vfio_device *vdev,
 {
 	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
 	struct file *filp = NULL;
-	int ret = 0;
+	int ret = vfio_pci_mig_fsm_lock_killable(fsm);
 
-	vfio_pci_mig_fsm_lock(fsm);
+	if (ret)
+		return ERR_PTR(ret);
 
 	/* The vfio core's table knows no way out of ERROR and warns when it is asked for one. */
 	if (fsm->state == VFIO_DEVICE_STATE_ERROR)
@@ -310,7 +425,7 @@ static struct file *vfio_pci_mig_set_state(struct vfio_device *vdev,
 	 * reset it in between.
 	 */
 	if (fsm->reset_unseen) {
-		vfio_pci_mig_fsm_reset_seen(fsm);
+		fsm->reset_unseen = false;
 		ret = -EBUSY;
 	}
 
@@ -333,8 +448,10 @@ static struct file *vfio_pci_mig_set_state(struct vfio_device *vdev,
 static int vfio_pci_mig_get_state(struct vfio_device *vdev, enum vfio_device_mig_state *state)
 {
 	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	int ret = vfio_pci_mig_fsm_lock_killable(fsm);
 
-	vfio_pci_mig_fsm_lock(fsm);
+	if (ret)
+		return ret;
 	*state = fsm->state;
 	vfio_pci_mig_fsm_unlock(fsm);
 	return 0;
@@ -347,8 +464,10 @@ static int vfio_pci_mig_get_state(struct vfio_device *vdev, enum vfio_device_mig
 static int vfio_pci_mig_get_data_size(struct vfio_device *vdev, unsigned long *size)
 {
 	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	int ret = vfio_pci_mig_fsm_lock_killable(fsm);
 
-	vfio_pci_mig_fsm_lock(fsm);
+	if (ret)
+		return ret;
 	*size = vfio_pci_mig_file_unread(fsm) ?: fsm->ops->stream_size;
 	vfio_pci_mig_fsm_unlock(fsm);
 	return 0;
@@ -379,6 +498,7 @@ int vfio_pci_mig_init_device(struct vfio_pci_mig_device *mdev, const struct vfio
 
 	kref_init(&fsm->ref);
 	mutex_init(&fsm->lock);
+	init_rwsem(&fsm->gate);
 	spin_lock_init(&fsm->reset_lock);
 	fsm->ops = ops;
 	fsm->state = VFIO_DEVICE_STATE_RUNNING;
@@ -429,10 +549,11 @@ int vfio_pci_mig_open_device(struct vfio_device *vdev)
 			fsm->mdev = mdev;
 			/* Enabling the device reset it, whether or not that could be told. */
 			vfio_pci_mig_reset_done(mdev);
+			fsm->repair = fsm->resets;
 			fsm_complete_reset(fsm);
-			vfio_pci_mig_fsm_reset_seen(fsm);
+			fsm->reset_unseen = false;
 		}
-		mutex_unlock(&fsm->lock);
+		vfio_pci_mig_fsm_unlock(fsm);
 		if (ret) {
 			vfio_pci_core_disable(&mdev->core);
 			return ret;

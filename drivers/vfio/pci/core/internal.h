@@ -4,11 +4,50 @@
 #define VFIO_PCI_MIG_INTERNAL_H
 
 #include <linux/kref.h>
+#include <linux/ktime.h>
 #include <linux/mutex.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/vfio_pci_mig.h>
 
 struct vfio_pci_mig_file;
+
+/* The callbacks that are timed, by the name they have in struct vfio_pci_mig_ops */
+enum vfio_pci_mig_op {
+	VFIO_PCI_MIG_OP_drain,
+	VFIO_PCI_MIG_OP_stop,
+	VFIO_PCI_MIG_OP_start,
+	VFIO_PCI_MIG_OP_precopy,
+	VFIO_PCI_MIG_OP_save,
+	VFIO_PCI_MIG_OP_load,
+	VFIO_PCI_MIG_OP_NR
+};
+
+/**
+ * struct vfio_pci_mig_op_stat - What became of the calls of one callback since the device was bound
+ * @calls: all of them
+ * @failures: those that returned an error
+ * @max_ns: duration of the longest one
+ */
+struct vfio_pci_mig_op_stat {
+	u64 calls;
+	u64 failures;
+	u64 max_ns;
+};
+
+/**
+ * struct vfio_pci_mig_last_arc - The last arc that was tried
+ * @from: state before
+ * @to: state that was asked for, or the next one on the way there
+ * @ret: 0 or a negative errno
+ * @ns: duration
+ */
+struct vfio_pci_mig_last_arc {
+	enum vfio_device_mig_state from;
+	enum vfio_device_mig_state to;
+	int ret;
+	u64 ns;
+};
 
 /**
  * struct vfio_pci_mig_fsm - The state of migration of one device
@@ -23,12 +62,23 @@ struct vfio_pci_mig_file;
  * @reset_unseen: a reset that the user did not ask for undid the state he believes in, and he has
  *	not been told; protected by @lock
  * @file: the session in progress; written under @lock and @reset_lock
+ * @gate: held for reading across each access of the user to the device, for writing to change
+ *	@gate_open
+ * @gate_open: whether the user may reach the device; written under @lock and @gate
+ * @core_vm_ops: what vfio-pci does about faults
  * @reset_lock: all that a reset callback takes
  * @resets: counts beginnings of resets; protected by @reset_lock
+ * @resets_done: what @resets was when the last reset ended; protected by @reset_lock
+ * @resets_entry: what @resets was when the callback that runs was entered; protected by @lock
+ * @repair: number of the first reset that puts right a device in ERROR; protected by @lock
  * @reset_pending: the device was reset and whoever takes @lock next completes that; protected by
  *	@reset_lock
+ * @op_stat: statistics of the callbacks; protected by @reset_lock
+ * @last_arc: the last arc, if @arcs is not 0; protected by @reset_lock
+ * @arcs: arcs that were tried; protected by @reset_lock
  *
- * Lock order: a file's io mutex -> @lock -> @reset_lock -> a file's spinlock.
+ * Lock order: a file's io mutex -> @lock -> @gate -> vfio-pci's memory_lock -> @reset_lock -> a
+ * file's spinlock. A fault holds the mmap lock when it takes @gate.
  */
 struct vfio_pci_mig_fsm {
 	struct kref ref;
@@ -39,17 +89,47 @@ struct vfio_pci_mig_fsm {
 	bool broken;
 	bool reset_unseen;
 	struct vfio_pci_mig_file *file;
+	struct rw_semaphore gate;
+	bool gate_open;
+	const struct vm_operations_struct *core_vm_ops;
 	spinlock_t reset_lock;
 	unsigned int resets;
+	unsigned int resets_done;
+	unsigned int resets_entry;
+	unsigned int repair;
 	bool reset_pending;
+	struct vfio_pci_mig_op_stat op_stat[VFIO_PCI_MIG_OP_NR];
+	struct vfio_pci_mig_last_arc last_arc;
+	u64 arcs;
 };
+
+/* Calls callback @op of the back end, with a trace point around it. */
+#define vfio_pci_mig_call(fsm, op, ...) ({						\
+	struct vfio_pci_mig_fsm *_fsm = (fsm);						\
+	u64 _start = ktime_get_ns();							\
+	long _ret = _fsm->ops->op(_fsm->mdev, ##__VA_ARGS__);				\
+											\
+	vfio_pci_mig_observe_op(_fsm, VFIO_PCI_MIG_OP_##op, _ret, ktime_get_ns() - _start);	\
+	_ret;										\
+})
 
 void vfio_pci_mig_fsm_get(struct vfio_pci_mig_fsm *fsm);
 void vfio_pci_mig_fsm_put(struct vfio_pci_mig_fsm *fsm);
 void vfio_pci_mig_fsm_lock(struct vfio_pci_mig_fsm *fsm);
+int vfio_pci_mig_fsm_lock_killable(struct vfio_pci_mig_fsm *fsm);
 void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm);
-void vfio_pci_mig_fsm_reset_seen(struct vfio_pci_mig_fsm *fsm);
+bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm);
+void vfio_pci_mig_fsm_reset_by_user(struct vfio_pci_mig_fsm *fsm);
+int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm);
 int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret);
+
+void vfio_pci_mig_observe_op(struct vfio_pci_mig_fsm *fsm, enum vfio_pci_mig_op op, long ret,
+			     u64 ns);
+void vfio_pci_mig_observe_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state from,
+			      enum vfio_device_mig_state to, int ret, u64 ns);
+void vfio_pci_mig_observe_reset(struct vfio_pci_mig_device *mdev, bool done);
+
+void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open);
 
 struct file *vfio_pci_mig_file_open(struct vfio_pci_mig_fsm *fsm, bool resuming);
 int vfio_pci_mig_file_precopy(struct vfio_pci_mig_fsm *fsm);
