@@ -11,6 +11,7 @@
 #ifndef HISI_VFIO_PCI_H
 #define HISI_VFIO_PCI_H
 
+#include <linux/completion.h>
 #include <linux/hisi_acc_qm.h>
 #include <linux/vfio_pci_mig.h>
 #include <linux/workqueue.h>
@@ -42,10 +43,14 @@ struct hv_qm_layout {
  * @vf_bar: the VF's own registers, while the device is open
  * @id: what the hardware said of this VF at probe
  * @drain_work: runs the drain, so that the drains of several VFs overlap
+ * @drained: the work is done, or none was begun
  * @drain_resets: resets of the VF before the drain was begun
- * @drain_err: its result; valid after the work was flushed
+ * @drain_err: its result; valid when @drained
+ * @drain_overtaken: a reset began while the function was paused, which may be paused now; valid
+ *	when @drained
+ * @used_at_drain: a guest driver was using the function when it began to be paused
  * @loaded: the function's contexts are in guest memory alone, since a load
- * @ready: a guest driver was using the function when it was stopped or saved
+ * @ready: a guest driver was using the function when it was stopped, or the one that was loaded
  * @eq_head: consumer index of the event queue that was loaded
  * @aeq_head: consumer index of the asynchronous event queue that was loaded
  *
@@ -60,8 +65,11 @@ struct hisi_vfio_device {
 	struct hisi_wire_ident id;
 
 	struct work_struct drain_work;
+	struct completion drained;
 	unsigned int drain_resets;
 	int drain_err;
+	bool drain_overtaken;
+	bool used_at_drain;
 	bool loaded;
 	bool ready;
 	u16 eq_head;

@@ -35,11 +35,13 @@ static int hisi_vfio_init(struct vfio_device *vdev)
 	}
 	if (ret) {
 		pci_info(pdev, "passed through without migration: %s\n", why);
+		mdev->reason = why;
 	} else {
 		hv_state_init(hv);
 		ret = vfio_pci_mig_init_device(mdev, &hv_mig_ops);
 		if (ret)
 			goto err_detach;
+		mdev->mode = hv->layout->name;
 		pci_info(pdev, "can be migrated, %u queues, controls in %s\n", hv->id.qp_num,
 			 hv->layout->name);
 	}
@@ -97,9 +99,12 @@ static int hisi_vfio_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 
 	dev_set_drvdata(&pdev->dev, &hv->mdev.core);
 	ret = vfio_pci_core_register_device(&hv->mdev.core);
-	if (ret)
+	if (ret) {
 		vfio_put_device(&hv->mdev.core.vdev);
-	return ret;
+		return ret;
+	}
+	vfio_pci_mig_observe(&hv->mdev);
+	return 0;
 }
 
 static struct vfio_pci_mig_device *hisi_vfio_drvdata(struct pci_dev *pdev)
@@ -147,6 +152,7 @@ static struct pci_driver hisi_vfio_driver = {
 	.probe = hisi_vfio_probe,
 	.remove = hisi_vfio_remove,
 	.err_handler = &hisi_vfio_err_handlers,
+	.driver.dev_groups = vfio_pci_mig_groups,
 	/* The IOMMU core guards the group against drivers that do DMA for the host. */
 	.driver_managed_dma = true,
 };

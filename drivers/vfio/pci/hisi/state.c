@@ -32,15 +32,17 @@ static void hv_drain_work(struct work_struct *work)
 		goto out;
 
 	hv->drain_err = hv_qm_pause(hv);
-	/*
-	 * A reset that began meanwhile may have come before the pause. Nobody will start a function
-	 * that is reported to run.
-	 */
-	if (vfio_pci_mig_resets(&hv->mdev) != hv->drain_resets && hv_qm_run(hv))
-		dev_warn_ratelimited(&hv->qm->pdev->dev,
-				     "reset while it was drained, may be stuck\n");
+	/* A reset that began meanwhile may have come before the pause. */
+	hv->drain_overtaken = vfio_pci_mig_resets(&hv->mdev) != hv->drain_resets;
 out:
 	pm_runtime_put(&hv->qm->pdev->dev);
+	complete_all(&hv->drained);
+}
+
+/* Whoever waits for the hardware can be killed; nothing is undone by that. */
+static int await_drain(struct hisi_vfio_device *hv)
+{
+	return wait_for_completion_killable(&hv->drained) ? -EINTR : 0;
 }
 
 /**
@@ -50,16 +52,32 @@ out:
 void hv_state_init(struct hisi_vfio_device *hv)
 {
 	INIT_WORK(&hv->drain_work, hv_drain_work);
+	init_completion(&hv->drained);
+	complete_all(&hv->drained);
+}
+
+static void hv_forget(struct hisi_vfio_device *hv)
+{
+	flush_work(&hv->drain_work);
+	hv->drain_err = 0;
+	hv->used_at_drain = false;
+	hv->loaded = false;
+	hv->ready = false;
 }
 
 static void hv_mig_reset(struct vfio_pci_mig_device *mdev)
 {
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
+	int ret;
 
-	flush_work(&hv->drain_work);
-	hv->drain_err = 0;
-	hv->loaded = false;
-	hv->ready = false;
+	hv_forget(hv);
+	/* Nobody starts a function that is reported to run. */
+	if (hv->drain_overtaken) {
+		hv->drain_overtaken = false;
+		ret = hv_qm_run(hv);
+		if (ret)
+			vfio_pci_mig_broken(mdev, ret);
+	}
 }
 
 static int hv_mig_open(struct vfio_pci_mig_device *mdev)
@@ -69,8 +87,11 @@ static int hv_mig_open(struct vfio_pci_mig_device *mdev)
 
 static void hv_mig_close(struct vfio_pci_mig_device *mdev)
 {
-	hv_mig_reset(mdev);
-	hv_qm_unmap(hisi_vfio_device(mdev));
+	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
+
+	hv_forget(hv);
+	hv->drain_overtaken = false;
+	hv_qm_unmap(hv);
 }
 
 static int hv_mig_drain(struct vfio_pci_mig_device *mdev)
@@ -80,11 +101,46 @@ static int hv_mig_drain(struct vfio_pci_mig_device *mdev)
 	if (hv_pf_resetting(hv))
 		return -EBUSY;
 
+	/* A function that does not answer is found out by the pause. */
+	if (hv_qm_read_ready(hv, &hv->used_at_drain))
+		hv->used_at_drain = false;
+
 	/* The arc's hold on the device's power ends before the work does. */
 	pm_runtime_get_noresume(&hv->qm->pdev->dev);
 	hv->drain_resets = vfio_pci_mig_resets(mdev);
+	reinit_completion(&hv->drained);
 	schedule_work(&hv->drain_work);
 	return 0;
+}
+
+/*
+ * The PF's reset is one of its VFs as well, but nobody tells their drivers. While it lasts nothing
+ * is begun, and whatever was going on when it began has failed.
+ */
+static int pf_reset_meanwhile(struct hisi_vfio_device *hv, int ret)
+{
+	return hv_pf_resetting(hv) ? vfio_pci_mig_broken(&hv->mdev, -EBUSY) : ret;
+}
+
+/*
+ * A whole reset of the PF may have passed since the function was stopped or loaded. A function that
+ * was in use then and is not now was reset: the user cannot have said so himself, since the core
+ * keeps him out.
+ */
+static int check_not_reset(struct hisi_vfio_device *hv)
+{
+	bool ready;
+	int ret;
+
+	if (hv_pf_resetting(hv))
+		return -EBUSY;
+	if (!hv->ready)
+		return 0;
+	ret = hv_qm_read_ready(hv, &ready);
+	if (ret || ready)
+		return ret;
+	pci_info_ratelimited(hv->qm->pdev, "its state is lost: the PF was reset\n");
+	return vfio_pci_mig_broken(&hv->mdev, -EIO);
 }
 
 static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
@@ -92,8 +148,13 @@ static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
 	int ret;
 
+	if (hv_pf_resetting(hv))
+		return -EBUSY;
+
+	ret = await_drain(hv);
+	if (ret)
+		return ret;
 	/* It has been reported that DMA stops. If it does not, no state fits the function. */
-	flush_work(&hv->drain_work);
 	if (hv->drain_err)
 		return vfio_pci_mig_broken(mdev, hv->drain_err);
 
@@ -105,8 +166,15 @@ static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 	ret = hv_qm_read_ready(hv, &hv->ready);
 	if (ret)
 		return vfio_pci_mig_broken(mdev, ret);
+	if (hv->used_at_drain && !hv->ready) {
+		/* Or the user gave it up, who may until now. Both times there is nothing to stop. */
+		pci_info_ratelimited(hv->qm->pdev, "not stopped: it was reset since it was drained\n");
+		hv->used_at_drain = false;
+		return -EIO;
+	}
 
-	return hv->loaded ? 0 : hv_qm_writeback(hv);
+	ret = hv->loaded ? 0 : hv_qm_writeback(hv);
+	return pf_reset_meanwhile(hv, ret);
 }
 
 static int hv_mig_start(struct vfio_pci_mig_device *mdev)
@@ -114,7 +182,9 @@ static int hv_mig_start(struct vfio_pci_mig_device *mdev)
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
 	int ret;
 
-	flush_work(&hv->drain_work);
+	ret = await_drain(hv);
+	if (ret)
+		return ret;
 	if (hv->drain_err == -ETIMEDOUT)
 		return vfio_pci_mig_broken(mdev, hv->drain_err);
 	if (hv->drain_err) {
@@ -123,13 +193,19 @@ static int hv_mig_start(struct vfio_pci_mig_device *mdev)
 		return 0;
 	}
 
+	ret = check_not_reset(hv);
+	if (ret)
+		return ret;
 	if (hv->loaded) {
 		hv_qm_restart(hv, hv->eq_head, hv->aeq_head);
-		hv->loaded = false;
-		return 0;
+	} else {
+		ret = hv_qm_run(hv);
+		if (ret)
+			return vfio_pci_mig_broken(mdev, ret);
 	}
-	ret = hv_qm_run(hv);
-	return ret ? vfio_pci_mig_broken(mdev, ret) : 0;
+	hv->loaded = false;
+	hv->ready = false;
+	return pf_reset_meanwhile(hv, 0);
 }
 
 static ssize_t hv_mig_precopy(struct vfio_pci_mig_device *mdev, void *buf)
@@ -153,6 +229,10 @@ static ssize_t hv_mig_save(struct vfio_pci_mig_device *mdev, void *buf, size_t d
 	const char *why;
 	int ret;
 
+	ret = check_not_reset(hv);
+	if (ret)
+		return ret;
+
 	memset(buf + HISI_ACC_MIG_MATCH_SIZE, 0,
 	       HISI_ACC_MIG_RECORD_SIZE - HISI_ACC_MIG_MATCH_SIZE);
 	if (!done)
@@ -173,7 +253,7 @@ static ssize_t hv_mig_save(struct vfio_pci_mig_device *mdev, void *buf, size_t d
 			clear_state(rec);
 		}
 	}
-	return HISI_ACC_MIG_RECORD_SIZE;
+	return pf_reset_meanwhile(hv, 0) ?: HISI_ACC_MIG_RECORD_SIZE;
 }
 
 /* Says why a stream is refused: the VMM that wrote it shows no more than an errno. */
@@ -234,7 +314,7 @@ static ssize_t load_state(struct hisi_vfio_device *hv, const struct hisi_acc_mig
 	hv->ready = ready;
 	hv->loaded = ready;
 	*complete = true;
-	return HISI_ACC_MIG_RECORD_SIZE;
+	return pf_reset_meanwhile(hv, 0) ?: HISI_ACC_MIG_RECORD_SIZE;
 }
 
 static ssize_t hv_mig_load(struct vfio_pci_mig_device *mdev, const void *buf, size_t len,
