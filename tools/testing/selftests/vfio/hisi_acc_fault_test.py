@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What hisi_vfio_pci answers, and in which state it is, when the virtual ZIP accelerator fails.
 
-    hisi_acc_fault_test.py BDF [-m group|cdev]
+    hisi_acc_fault_test.py BDF [-m group|cdev] [--matrix]
 
 After each case the faults are gone, the VF is reset, and new jobs have to complete in it. Output is
 TAP.
@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 import tempfile
+import time
 
 from hisi_ctl import Ctl, QMP
 
@@ -24,8 +25,8 @@ WORK = [("post 5", "ok"), ("wait", "ok")]
 CONTINUE = [("clear", ""), ("set RUNNING", "ok")] + WORK
 SAVE = [("set STOP_COPY", "ok"), ("read {file}", "ok 176 end")]
 
-# (name, [(what to do, how the answer begins)]). "fault" and "clear" are for the accelerator, the rest
-# is for hisi_acc_ctl.
+# (name, [(what to do, how the answer begins)]). "fault" and "clear" are for the accelerator, "paused"
+# waits for it, the rest is for hisi_acc_ctl.
 CASES = [
     # The pause was begun by an arc that had to report success before it was over.
     ("pause_refused", [
@@ -74,34 +75,133 @@ CASES = [
         (f"fault engine-error:0:{CORRECTED}", ""), ("set STOP", "ok")] + SAVE + CONTINUE),
 ]
 
+# Every fault x every arc: how the function gets there, the step that is made under the fault, and
+# the state that it leads to.
+READ = ("read {file}", "ok")
+ARCS = {
+    "RUNNING -> RUNNING_P2P": ([], "set RUNNING_P2P", "RUNNING_P2P"),
+    "RUNNING_P2P -> RUNNING": (["RUNNING_P2P"], "set RUNNING", "RUNNING"),
+    "RUNNING_P2P -> STOP": (["RUNNING_P2P"], "set STOP", "STOP"),
+    "STOP -> RUNNING_P2P": (["STOP"], "set RUNNING_P2P", "RUNNING_P2P"),
+    "STOP -> RUNNING": (["STOP"], "set RUNNING", "RUNNING"),
+    "RUNNING -> PRE_COPY": ([], "set PRE_COPY", "PRE_COPY"),
+    "PRE_COPY -> RUNNING": (["PRE_COPY"], "set RUNNING", "RUNNING"),
+    "PRE_COPY -> PRE_COPY_P2P": (["PRE_COPY"], "set PRE_COPY_P2P", "PRE_COPY_P2P"),
+    "PRE_COPY_P2P -> PRE_COPY": (["PRE_COPY_P2P"], "set PRE_COPY", "PRE_COPY"),
+    "RUNNING_P2P -> PRE_COPY_P2P": (["RUNNING_P2P"], "set PRE_COPY_P2P", "PRE_COPY_P2P"),
+    "PRE_COPY_P2P -> RUNNING_P2P": (["PRE_COPY_P2P"], "set RUNNING_P2P", "RUNNING_P2P"),
+    "PRE_COPY_P2P -> STOP_COPY": (["PRE_COPY_P2P"], "set STOP_COPY", "STOP_COPY"),
+    "STOP -> STOP_COPY": (["STOP"], "set STOP_COPY", "STOP_COPY"),
+    "STOP_COPY -> STOP": (["STOP_COPY"], "set STOP", "STOP"),
+    "STOP -> RESUMING": (["STOP"], "set RESUMING", "RESUMING"),
+    "write": (["STOP_COPY", READ, "STOP", "RESUMING"], "write {file}", "RESUMING"),
+    "RESUMING -> STOP": (["STOP_COPY", READ, "STOP", "RESUMING", ("write {file}", "ok")],
+                         "set STOP", "STOP"),
+}
+
+# (fault, {arc: (errno, state)}); an arc that is not named works as if nothing were wrong.
+MATRIX = [
+    ("mailbox-fail:{fn}", {
+        "RUNNING_P2P -> RUNNING": ("EIO", "ERROR"),
+        "STOP -> RUNNING": ("EIO", "ERROR"),
+        "PRE_COPY_P2P -> PRE_COPY": ("EIO", "ERROR"),
+        "PRE_COPY_P2P -> STOP_COPY": ("EIO", "PRE_COPY_P2P"),
+        "STOP -> STOP_COPY": ("EIO", "STOP"),
+        "write": ("EIO", "ERROR")}),
+    ("mailbox-busy:{fn}", {
+        "RUNNING_P2P -> RUNNING": ("ETIMEDOUT", "ERROR"),
+        "STOP -> RUNNING": ("ETIMEDOUT", "ERROR"),
+        "PRE_COPY_P2P -> PRE_COPY": ("ETIMEDOUT", "ERROR"),
+        "PRE_COPY_P2P -> STOP_COPY": ("ETIMEDOUT", "PRE_COPY_P2P"),
+        "STOP -> STOP_COPY": ("ETIMEDOUT", "STOP"),
+        "write": ("ETIMEDOUT", "ERROR")}),
+    # What was begun before is not undone by it.
+    ("pause-stuck:{fn}", {}),
+    ("writeback-stuck:{fn}", {
+        "RUNNING_P2P -> RUNNING": ("ETIMEDOUT", "ERROR"),
+        "STOP -> RUNNING": ("ETIMEDOUT", "ERROR"),
+        "PRE_COPY_P2P -> PRE_COPY": ("ETIMEDOUT", "ERROR"),
+        "RUNNING_P2P -> STOP": ("ETIMEDOUT", "RUNNING_P2P"),
+        "PRE_COPY_P2P -> STOP_COPY": ("ETIMEDOUT", "PRE_COPY_P2P")}),
+    ("dead:{fn}", {
+        "RUNNING_P2P -> RUNNING": ("EIO", "ERROR"),
+        "PRE_COPY_P2P -> PRE_COPY": ("EIO", "ERROR"),
+        # It was in use when it was stopped: nothing is tried, and nothing changed.
+        "STOP -> RUNNING": ("EIO", "RUNNING_P2P"),
+        "RUNNING_P2P -> STOP": ("EIO", "ERROR"),
+        "PRE_COPY_P2P -> STOP_COPY": ("EIO", "ERROR"),
+        "STOP -> STOP_COPY": ("EIO", "STOP"),
+        "write": ("ETIMEDOUT", "ERROR")}),
+    ("msi-lost:{fn}", {}),
+    # All error bits of the PF's two status words, which are those of all VFs
+    ("pf-error:0:0xffffffff", {}),
+    ("engine-error:0:0xffffffff", {}),
+]
+
+
+def matrix_cases():
+    """The same as CASES, from MATRIX."""
+    for fault, failures in MATRIX:
+        assert failures.keys() <= ARCS.keys()
+        for arc, (way, command, state) in ARCS.items():
+            steps = [(f"set {at}", "ok") if isinstance(at, str) else at for at in way]
+            # The pause that was begun is over, so that the fault meets this arc alone.
+            if way and str(way[-1]).endswith("P2P"):
+                steps.append(("paused", ""))
+            steps.append((f"fault {fault}", ""))
+            errno, after = failures.get(arc, (None, state))
+            steps += [(command, f"err {errno}" if errno else "ok"), ("state", f"ok {after}")]
+            yield f"{fault.split(':')[0]}: {arc}", steps
+
 
 class Failed(Exception):
     """An answer was not the expected one."""
 
 
-def run_case(qmp, ctl, device, steps, names):
-    def fault(value):
-        qmp.cmd("qom-set", path=device, property="fault", value=value)
+class Run:
+    """One guest under remote control, and the accelerator's faults."""
 
-    def step(command, expected):
-        command = command.format(**names)
+    def __init__(self, qmp, ctl, device, function):
+        self.qmp, self.ctl, self.device, self.function = qmp, ctl, device, function
+        self.longest = {}
+        self.fault = None
+
+    def set_fault(self, value):
+        self.qmp.cmd("qom-set", path=self.device, property="fault", value=value)
+        self.fault = None if value == "none" else value.split(":")[0]
+
+    def await_pause(self):
+        """A drain goes on after the arc that began it."""
+        while not self.qmp.cmd("qom-get", path=self.device,
+                               property="stats")["functions"][self.function]["paused"]:
+            time.sleep(0.01)
+
+    def step(self, command, expected):
         if command == "clear":
-            fault("none")
+            self.set_fault("none")
+        elif command == "paused":
+            self.await_pause()
         elif command.startswith("fault "):
-            fault(command.removeprefix("fault "))
+            self.set_fault(command.removeprefix("fault "))
         else:
-            answer = ctl.ask(command)
+            start = time.monotonic()
+            answer = self.ctl.ask(command)
+            if self.fault:
+                took = time.monotonic() - start
+                self.longest[self.fault] = max((took, command), self.longest.get(self.fault, (0, "")))
             if not answer.startswith(expected):
                 raise Failed(f"{command}: '{answer}' instead of '{expected}'")
 
-    try:
-        for command, expected in [("start", "ok")] + WORK + steps:
-            step(command, expected)
-    finally:
-        fault("none")
-        for command, expected in [("reset", "ok"), ("state", "ok RUNNING"), ("start", "ok")] + WORK:
-            step(command, expected)
-        step("reset", "ok")
+    def case(self, steps, names):
+        def walk(steps):
+            for command, expected in steps:
+                self.step(command.format(**names), expected)
+
+        try:
+            walk([("start", "ok")] + WORK + steps)
+        finally:
+            self.set_fault("none")
+            walk([("reset", "ok"), ("state", "ok RUNNING"), ("start", "ok")] + WORK + [("reset", "ok")])
 
 
 def main():
@@ -110,25 +210,32 @@ def main():
     parser.add_argument("bdf")
     parser.add_argument("-m", dest="mode", choices=("group", "cdev"),
                         default=os.environ.get("VFIO_TEST_MODE", "cdev"))
+    parser.add_argument("--matrix", action="store_true",
+                        help="every fault in every arc, instead of the cases of more than one arc")
     parser.add_argument("--qmp", default=os.environ.get("LAB_QMP"))
     parser.add_argument("--device", default="zip0", help="id of the PF in the machine")
     args = parser.parse_args()
 
-    print(f"TAP version 13\n1..{len(CASES)}", flush=True)
+    cases = list(matrix_cases()) if args.matrix else CASES
+    print(f"TAP version 13\n1..{len(cases)}", flush=True)
     failed = 0
     ctl = Ctl(args.bdf, args.mode)
     with QMP(args.qmp) as qmp, tempfile.TemporaryDirectory() as scratch:
-        for number, (name, steps) in enumerate(CASES, 1):
-            # VFs follow their PF one by one: the address tells the function's number.
-            names = {"fn": int(args.bdf[-1]), "file": os.path.join(scratch, name)}
+        # VFs follow their PF one by one: the address tells the function's number.
+        function = int(args.bdf[-1])
+        run = Run(qmp, ctl, f"/machine/peripheral/{args.device}", function)
+        for number, (name, steps) in enumerate(cases, 1):
+            names = {"fn": function, "file": os.path.join(scratch, str(number))}
             result = "ok"
             try:
-                run_case(qmp, ctl, f"/machine/peripheral/{args.device}", steps, names)
+                run.case(steps, names)
             except Failed as error:
                 result = "not ok"
                 failed += 1
                 print(f"# {error}")
             print(f"{result} {number} {name}", flush=True)
+        for fault, (took, command) in run.longest.items():
+            print(f"# {fault}: the longest step took {took * 1000:.0f} ms ({command.split('/')[0]})")
     ctl.close()
     return failed != 0
 

@@ -7,7 +7,8 @@ VFIO_MIG_SRC := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 VFIO_MIG_OUT := $(OUTPUT)/vfio_mig
 
 VFIO_MIG_LIB := lib/vfio_mig lib/vfio_mig_fsm lib/mig_ctl
-VFIO_MIG_TESTS := vfio_mig_arcs_test vfio_mig_stream_test
+VFIO_MIG_TESTS := vfio_mig_arcs_test vfio_mig_stream_test vfio_mig_gate_test vfio_mig_walk_test \
+	vfio_mig_fail_nth_test
 VFIO_MIG_TOOLS := vfio_mig_ctl
 
 # The mailbox of the HiSilicon accelerators wants an arm64 instruction.
@@ -32,7 +33,7 @@ VFIO_MIG_O := $(VFIO_MIG_LIB_O) $(VFIO_MIG_BINS:$(OUTPUT)/%=$(VFIO_MIG_OUT)/%.o)
 # lib.mk has given `all` its prerequisites before it came to this file.
 TEST_GEN_PROGS += $(VFIO_MIG_TESTS:%=$(OUTPUT)/%)
 TEST_GEN_PROGS_EXTENDED += $(VFIO_MIG_TOOLS:%=$(OUTPUT)/%)
-VFIO_MIG_SCRIPTS := hisi_acc_cost.py hisi_acc_model.py hisi_acc_offer_test.py hisi_acc_fault_test.py hisi_ctl.py
+VFIO_MIG_SCRIPTS := hisi_acc_cost.py hisi_acc_model.py hisi_acc_offer_test.py hisi_acc_fault_test.py hisi_acc_pf_test.py hisi_ctl.py
 TEST_FILES += $(VFIO_MIG_SCRIPTS)
 EXTRA_CLEAN += $(VFIO_MIG_OUT)
 all: $(VFIO_MIG_BINS)

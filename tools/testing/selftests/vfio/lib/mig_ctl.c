@@ -162,6 +162,13 @@ static void cmd_reset(struct mig_ctl *ctl)
 		ctl_ok("RUNNING");
 }
 
+/* The device, but not its data fd */
+static void cmd_close(struct mig_ctl *ctl)
+{
+	vdev_close(&ctl->dev);
+	ctl_ok("closed");
+}
+
 static const struct mig_command commands[] = {
 	{ "state", "", cmd_state },
 	{ "flags", "", cmd_flags },
@@ -171,6 +178,7 @@ static const struct mig_command commands[] = {
 	{ "read", "FILE [CHUNK]", cmd_read },
 	{ "write", "FILE [CHUNK]", cmd_write },
 	{ "reset", "", cmd_reset },
+	{ "close", "", cmd_close },
 	{ NULL, NULL, NULL },
 };
 

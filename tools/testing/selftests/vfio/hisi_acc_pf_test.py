@@ -1,0 +1,250 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""What becomes of a VF under hisi_vfio_pci when its PF is reset, unbound, or takes its VFs away.
+
+    hisi_acc_pf_test.py BDF [-m group|cdev]
+
+BDF is a VF of a HiSilicon ZIP accelerator. The PF's VFs are removed and made again. Output is TAP.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+
+from hisi_ctl import Ctl
+
+PCI = "/sys/bus/pci/devices/"
+DRIVER = "hisi_vfio_pci"
+
+
+def sysfs_write(path, value):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(value)
+
+
+def sysfs_read(path):
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+class Background:
+    """A write to sysfs that waits until the user of a device has gone."""
+
+    def __init__(self, path, value):
+        self.error = None
+        self.thread = threading.Thread(target=self.run, args=(path, value))
+        self.thread.start()
+
+    def run(self, path, value):
+        try:
+            sysfs_write(path, value)
+        except OSError as error:
+            self.error = error
+
+    def finish(self):
+        self.thread.join()
+        if self.error:
+            raise self.error
+
+
+class Function:
+    """The VF, and a guest's driver in it under remote control."""
+
+    def __init__(self, bdf, mode):
+        self.bdf, self.mode = bdf, mode
+        self.pf = os.path.basename(os.readlink(f"{PCI}{bdf}/physfn"))
+        self.ctl = None
+
+    def open(self):
+        self.ctl = Ctl(self.bdf, self.mode)
+        self.walk([("start", "ok"), ("post 5", "ok"), ("wait", "ok")])
+
+    def walk(self, steps):
+        for command, expected in steps:
+            answer = self.ctl.ask(command)
+            assert answer.startswith(expected), f"{command}: '{answer}' instead of '{expected}'"
+
+    def works(self):
+        """After a reset everything does."""
+        self.walk([("reset", "ok"), ("state", "ok RUNNING"), ("start", "ok"), ("post 5", "ok"),
+                   ("wait", "ok")])
+
+    def attribute(self, name):
+        return sysfs_read(f"{PCI}{self.bdf}/vfio_pci_mig/{name}")
+
+    def close(self):
+        if self.ctl:
+            ctl, self.ctl = self.ctl, None
+            ctl.close()
+
+    def restore(self):
+        """PF driver, VFs and binding as they were."""
+        self.close()
+        if not os.path.exists(f"{PCI}{self.pf}/driver"):
+            sysfs_write("/sys/bus/pci/drivers_probe", self.pf)
+        if not os.path.exists(PCI + self.bdf):
+            sysfs_write(f"{PCI}{self.pf}/sriov_drivers_autoprobe", "0")
+            sysfs_write(f"{PCI}{self.pf}/sriov_numvfs", "2")
+        if not os.path.exists(f"{PCI}{self.bdf}/driver"):
+            sysfs_write(f"{PCI}{self.bdf}/driver_override", DRIVER)
+            sysfs_write("/sys/bus/pci/drivers_probe", self.bdf)
+
+
+# What follows a reset of the PF in some state: the VF was reset with it, and nobody is told.
+PF_RESETS = {
+    "saved after it": (["set STOP"], [
+        ("set STOP_COPY", "err EIO"), ("state", "ok ERROR")]),
+    "started after it": (["set STOP"], [
+        ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
+    "stopped after it": (["set RUNNING_P2P"], [
+        ("set STOP", "err EIO"), ("state", "ok RUNNING_P2P"), ("set RUNNING", "ok")]),
+    "loaded before it": (["set STOP_COPY", "read {file}", "set STOP", "set RESUMING", "write {file}"], [
+        ("set STOP", "ok"), ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
+}
+
+
+def pf_reset(function, scratch, way, after):
+    function.open()
+    function.walk([(step.format(file=f"{scratch}/stream"), "ok") for step in way])
+    sysfs_write(f"{PCI}{function.pf}/reset", "1")
+    function.walk(after)
+    function.works()
+
+
+def pf_reset_in_the_middle(function, scratch):
+    """An arc that finds the PF being reset fails at once, and the state is still the device's."""
+    function.open()
+    reset = Background(f"{PCI}{function.pf}/reset", "1")
+    refused = 0
+    while reset.thread.is_alive():
+        answer = function.ctl.ask("set STOP")
+        if answer.startswith("ok"):
+            answer = function.ctl.ask("set RUNNING")
+        if answer.startswith("ok"):
+            continue
+        assert answer.startswith(("err EBUSY", "err EIO")), answer
+        refused += 1
+        if function.ctl.ask("state").startswith("ok ERROR"):
+            function.walk([("reset", "ok")])
+    reset.finish()
+    assert refused, "nothing was refused"
+    function.works()
+
+
+def data_fd_outlives_all(function, scratch):
+    """Device closed, driver unbound, VF gone: a data fd answers ENODEV."""
+    ended = [("read /dev/null", "err ENODEV"), ("precopy", "err ENODEV")]
+    function.open()
+    function.walk([("set PRE_COPY", "ok"), ("close", "ok")] + ended)
+    sysfs_write(f"{PCI}{function.bdf}/driver/unbind", function.bdf)
+    function.walk(ended)
+    sysfs_write(f"{PCI}{function.pf}/sriov_numvfs", "0")
+    function.walk(ended)
+
+
+def vfs_removed(function, scratch):
+    """sriov_numvfs=0 waits for the user, whose migration goes on."""
+    stream = f"{scratch}/stream"
+    function.open()
+    function.walk([("set STOP_COPY", "ok")])
+    removal = Background(f"{PCI}{function.pf}/sriov_numvfs", "0")
+    function.walk([(f"read {stream}", "ok 176 end"), ("set STOP", "ok"), ("set RESUMING", "ok"),
+                   (f"write {stream}", "ok"), ("set RUNNING", "ok"), ("post 5", "ok"), ("wait", "ok"),
+                   ("set RESUMING", "ok")])
+    function.close()
+    removal.finish()
+    assert not os.path.exists(PCI + function.bdf)
+
+
+def pf_unbound(function, scratch):
+    """The PF's driver waits for the VF's user, too: its data stays valid."""
+    function.open()
+    function.walk([("set STOP_COPY", "ok")])
+    unbind = Background(f"{PCI}{function.pf}/driver/unbind", function.pf)
+    function.walk([("read /dev/null", "ok 176 end"), ("set RUNNING", "ok"), ("post 5", "ok"),
+                   ("wait", "ok")])
+    function.close()
+    unbind.finish()
+
+
+def attributes(function, scratch):
+    """sysfs tells what is so, without asking the device."""
+    assert function.attribute("supported") == "1"
+    assert function.attribute("reason") == ""
+    assert function.attribute("mode") in ("the VF's own BAR", "a window of the PF's BAR")
+    assert function.attribute("state") == "closed"
+    function.open()
+    assert function.attribute("state") == "RUNNING"
+    for state in ("PRE_COPY", "PRE_COPY_P2P", "STOP_COPY", "STOP", "RESUMING"):
+        function.walk([(f"set {state}", "ok")])
+        assert function.attribute("state") == state, state
+        last = function.attribute("last_arc").split()
+        assert last[1:3] == [state, "0"] and int(last[3]) > 0, last
+    function.walk([("set STOP", "err EINVAL")])
+    assert function.attribute("last_arc").split()[:3] == ["RESUMING", "STOP", "-22"]
+    sysfs_write(f"{PCI}{function.bdf}/reset", "1")
+    assert function.attribute("state") == "RESUMING reset"
+    function.works()
+    assert function.attribute("state") == "RUNNING"
+
+    debugfs = f"/sys/kernel/debug/vfio/{function.bdf}/mig_stats"
+    if os.path.exists("/sys/kernel/debug/vfio"):
+        stats = dict(line.split(" ", 1) for line in sysfs_read(debugfs).splitlines())
+        assert int(stats["arcs"]) >= 6 and int(stats["resets"]) >= 2, stats
+        assert stats["save"].startswith("calls 1 failures 0 max_ns "), stats
+
+
+def trace_points(function, scratch):
+    """Each arc and each callback can be watched."""
+    tracing = "/sys/kernel/tracing"
+    sysfs_write(f"{tracing}/trace", "")
+    sysfs_write(f"{tracing}/events/vfio_pci_mig/enable", "1")
+    function.open()
+    function.walk([("set STOP_COPY", "ok")])
+    sysfs_write(f"{tracing}/events/vfio_pci_mig/enable", "0")
+    trace = sysfs_read(f"{tracing}/trace")
+    for text in (f"vfio_pci_mig_arc: {function.bdf}: RUNNING -> RUNNING_P2P ret=0 state=RUNNING_P2P ns=",
+                 f"vfio_pci_mig_arc: {function.bdf}: STOP -> STOP_COPY ret=0 state=STOP_COPY ns=",
+                 f"vfio_pci_mig_call: {function.bdf}: stop ret=0 ns=",
+                 f"vfio_pci_mig_call: {function.bdf}: save ret=176 ns="):
+        assert text in trace, f"no '{text}' in the trace"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bdf")
+    parser.add_argument("-m", dest="mode", choices=("group", "cdev"),
+                        default=os.environ.get("VFIO_TEST_MODE", "cdev"))
+    args = parser.parse_args()
+
+    cases = [(test.__name__, test, ()) for test in (attributes, trace_points)]
+    cases += [(f"pf_reset: {name}", pf_reset, steps) for name, steps in PF_RESETS.items()]
+    cases += [(test.__name__, test, ()) for test in
+              (pf_reset_in_the_middle, data_fd_outlives_all, vfs_removed, pf_unbound)]
+
+    print(f"TAP version 13\n1..{len(cases)}", flush=True)
+    failed = 0
+    function = Function(args.bdf, args.mode)
+    for number, (name, test, extra) in enumerate(cases, 1):
+        result = "ok"
+        with tempfile.TemporaryDirectory() as scratch:
+            try:
+                test(function, scratch, *extra)
+            except (AssertionError, OSError, subprocess.SubprocessError) as error:
+                result = "not ok"
+                failed += 1
+                print(f"# {type(error).__name__}: {error}")
+            try:
+                function.restore()
+            except (OSError, SystemExit) as error:
+                print(f"# restoring: {error}")
+        print(f"{result} {number} {name}", flush=True)
+    return failed != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
