@@ -12,6 +12,7 @@
  *   did came before or after the reset nobody knows.
  * - A data file is never the owner of anything of the device (file.c).
  */
+#include <kunit/visibility.h>
 #include <linux/export.h>
 #include <linux/file.h>
 #include <linux/lockdep.h>
@@ -526,6 +527,50 @@ void vfio_pci_mig_release_device(struct vfio_pci_mig_device *mdev)
 EXPORT_SYMBOL_GPL(vfio_pci_mig_release_device);
 
 /**
+ * vfio_pci_mig_fsm_open() - Begin with a device that was just enabled
+ * @mdev: a migratable device
+ *
+ * Return: 0, or what the back end failed with.
+ */
+int vfio_pci_mig_fsm_open(struct vfio_pci_mig_device *mdev)
+{
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+	int ret = 0;
+
+	mutex_lock(&fsm->lock);
+	if (fsm->ops->open)
+		ret = fsm->ops->open(mdev);
+	if (!ret) {
+		fsm->mdev = mdev;
+		/* Enabling the device reset it, whether or not that could be told. */
+		vfio_pci_mig_reset_done(mdev);
+		fsm->repair = fsm->resets;
+		fsm_complete_reset(fsm);
+		fsm->reset_unseen = false;
+	}
+	vfio_pci_mig_fsm_unlock(fsm);
+	return ret;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_open);
+
+/**
+ * vfio_pci_mig_fsm_close() - Inverse of vfio_pci_mig_fsm_open()
+ * @mdev: a migratable device
+ */
+void vfio_pci_mig_fsm_close(struct vfio_pci_mig_device *mdev)
+{
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+
+	vfio_pci_mig_fsm_lock(fsm);
+	vfio_pci_mig_file_kill(fsm);
+	if (fsm->ops->close)
+		fsm->ops->close(mdev);
+	fsm->mdev = NULL;
+	vfio_pci_mig_fsm_unlock(fsm);
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_close);
+
+/**
  * vfio_pci_mig_open_device() - open_device of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
  *
@@ -534,26 +579,14 @@ EXPORT_SYMBOL_GPL(vfio_pci_mig_release_device);
 int vfio_pci_mig_open_device(struct vfio_device *vdev)
 {
 	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
-	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
 	int ret;
 
 	ret = vfio_pci_core_enable(&mdev->core);
 	if (ret)
 		return ret;
 
-	if (fsm) {
-		mutex_lock(&fsm->lock);
-		if (fsm->ops->open)
-			ret = fsm->ops->open(mdev);
-		if (!ret) {
-			fsm->mdev = mdev;
-			/* Enabling the device reset it, whether or not that could be told. */
-			vfio_pci_mig_reset_done(mdev);
-			fsm->repair = fsm->resets;
-			fsm_complete_reset(fsm);
-			fsm->reset_unseen = false;
-		}
-		vfio_pci_mig_fsm_unlock(fsm);
+	if (mdev->fsm) {
+		ret = vfio_pci_mig_fsm_open(mdev);
 		if (ret) {
 			vfio_pci_core_disable(&mdev->core);
 			return ret;
@@ -574,16 +607,9 @@ EXPORT_SYMBOL_GPL(vfio_pci_mig_open_device);
 void vfio_pci_mig_close_device(struct vfio_device *vdev)
 {
 	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
-	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
 
-	if (fsm) {
-		vfio_pci_mig_fsm_lock(fsm);
-		vfio_pci_mig_file_kill(fsm);
-		if (fsm->ops->close)
-			fsm->ops->close(mdev);
-		fsm->mdev = NULL;
-		vfio_pci_mig_fsm_unlock(fsm);
-	}
+	if (mdev->fsm)
+		vfio_pci_mig_fsm_close(mdev);
 	vfio_pci_core_close_device(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_close_device);
