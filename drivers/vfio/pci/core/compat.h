@@ -45,6 +45,13 @@ static inline bool vfio_pci_mig_precopy_info_v2(struct vfio_device *vdev)
 #endif
 }
 
+/* 6.13: a symbol namespace is named by a string. This is that of symbols for KUnit tests. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define VFIO_PCI_MIG_KUNIT_NS	"EXPORTED_FOR_KUNIT_TESTING"
+#else
+#define VFIO_PCI_MIG_KUNIT_NS	EXPORTED_FOR_KUNIT_TESTING
+#endif
+
 /* 7.1: BARs are mapped when the device is opened. Before, when somebody asks. */
 static inline void __iomem *vfio_pci_mig_iomap(struct vfio_pci_core_device *core, int bar)
 {
