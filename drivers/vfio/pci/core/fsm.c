@@ -88,8 +88,8 @@ static void fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
 	if ((int)(number - fsm->repair) < 0)
 		return;
 	/* In ERROR the user was told already, and waits for it. */
-	fsm->reset_unseen = fsm->state != VFIO_DEVICE_STATE_RUNNING &&
-			    fsm->state != VFIO_DEVICE_STATE_ERROR;
+	fsm->reset_unseen |= fsm->state != VFIO_DEVICE_STATE_RUNNING &&
+			     fsm->state != VFIO_DEVICE_STATE_ERROR;
 	fsm->state = VFIO_DEVICE_STATE_RUNNING;
 }
 

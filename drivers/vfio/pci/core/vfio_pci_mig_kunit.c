@@ -585,6 +585,38 @@ static void reset_unasked(struct kunit *test)
 	EXPECT_SET(f, S(STOP_COPY), 0, S(STOP_COPY), "drain stop save0 file");
 }
 
+/* A second one does not make the first forgotten, although the device was RUNNING by then. */
+static void reset_unasked_twice(struct kunit *test)
+{
+	const u8 from = *(const u8 *)test->param_value;
+	struct fake *f = test->priv;
+
+	begin(f, from);
+	reset_device(f);
+	data_size(f);
+	reset_device(f);
+	close_file(f);
+	EXPECT_LOG(f, "reset");
+	if (surprising(from))
+		EXPECT_SET(f, S(STOP), -EBUSY, S(RUNNING), "reset");
+	EXPECT_SET(f, S(STOP), 0, S(STOP), surprising(from) ? "drain stop" : "reset drain stop");
+}
+
+/* Nor does one that comes while another is completed get lost. */
+static void reset_in_reset(struct kunit *test)
+{
+	struct fake *f = test->priv;
+
+	begin(f, S(STOP));
+	go_wrong(f, "reset", 0, false, true);
+	reset_device(f);
+	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
+	EXPECT_LOG(f, "reset");
+	all_well(f);
+	EXPECT_SET(f, S(STOP), -EBUSY, S(RUNNING), "reset");
+	EXPECT_SET(f, S(STOP), 0, S(STOP), "drain stop");
+}
+
 /* Between its beginning and its end nothing is tried. */
 static void reset_begun(struct kunit *test)
 {
@@ -908,6 +940,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(outcome_broken, moment_gen_params),
 	KUNIT_CASE_PARAM(outcome_reset, moment_gen_params),
 	KUNIT_CASE_PARAM(reset_unasked, state_gen_params),
+	KUNIT_CASE_PARAM(reset_unasked_twice, state_gen_params),
+	KUNIT_CASE(reset_in_reset),
 	KUNIT_CASE(reset_begun),
 	KUNIT_CASE(reset_without_fsm),
 	KUNIT_CASE_PARAM(read_pieces, chunk_gen_params),
