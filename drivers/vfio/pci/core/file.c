@@ -107,7 +107,21 @@ static bool mig_file_in_session(struct vfio_pci_mig_file *mf)
 	return mf->fsm->file == mf;
 }
 
-/* Shows the back end what has arrived. Called with the io mutex held. */
+/*
+ * Shows the back end the @len bytes that have arrived. What it asks for is how far the buffer is
+ * filled next: no mistake of a back end shall make that more than there is.
+ */
+static ssize_t mig_file_show(struct vfio_pci_mig_file *mf, size_t len, bool *complete)
+{
+	struct vfio_pci_mig_fsm *fsm = mf->fsm;
+	ssize_t want = vfio_pci_mig_call(fsm, load, mf->buf, len, complete);
+
+	if (want >= 0 && WARN_ON_ONCE(want < len || want > fsm->ops->stream_size))
+		return -EIO;
+	return want;
+}
+
+/* Called with the io mutex held. */
 static int mig_file_load(struct vfio_pci_mig_file *mf)
 {
 	struct vfio_pci_mig_fsm *fsm = mf->fsm;
@@ -125,7 +139,7 @@ static int mig_file_load(struct vfio_pci_mig_file *mf)
 		/* VFIO sees to the device's power in ioctls, but knows nothing of this file. */
 		ret = pm_runtime_resume_and_get(dev);
 		if (!ret) {
-			ret = vfio_pci_mig_call(fsm, load, mf->buf, mf->len, &complete);
+			ret = mig_file_show(mf, mf->len, &complete);
 			pm_runtime_put(dev);
 		}
 		ret = vfio_pci_mig_fsm_outcome(fsm, min_t(ssize_t, ret, 0)) ?: ret;
@@ -378,7 +392,7 @@ size_t vfio_pci_mig_file_unread(struct vfio_pci_mig_fsm *fsm)
 int vfio_pci_mig_file_load_begin(struct vfio_pci_mig_fsm *fsm)
 {
 	struct vfio_pci_mig_file *mf = fsm->file;
-	ssize_t want = vfio_pci_mig_call(fsm, load, mf->buf, 0, &mf->complete);
+	ssize_t want = mig_file_show(mf, 0, &mf->complete);
 
 	if (want < 0)
 		return want;

@@ -200,8 +200,10 @@ int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
 	}
 	spin_unlock(&fsm->reset_lock);
 
-	if (fsm->broken)
+	if (fsm->broken) {
 		fsm_broke(fsm);
+		ret = ret ?: -EIO;
+	}
 	fsm_complete_reset(fsm);
 	return ret;
 }
