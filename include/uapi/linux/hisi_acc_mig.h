@@ -67,7 +67,7 @@
  * @ifc_set: register 0x2c, message to the PF pending; informative
  * @page_size: register 0x34, page size of the guest: 0 4 KiB, 1 16 KiB, 2 64 KiB
  * @eqc: event queue context. Word 0: consumer index in bits 15:0, producer index in 31:16;
- *	words 1 and 2: address of the ring, low and high; word 6: depth - 1 in bits 15:0, phase in 16
+ *	words 1 and 2: address of the ring, low and high; word 6: depth - 1 in 15:0, phase in 16
  * @aeqc: asynchronous event queue context, same layout
  * @reserved1: zero
  * @pad0: zero

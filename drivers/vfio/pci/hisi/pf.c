@@ -14,27 +14,29 @@
 #include "hisi.h"
 
 /*
- * Asks the driver of one kind of accelerator for its struct pci_driver, if that driver is there at
- * all. A plain call would make this module depend on all three.
+ * The getter comes from symbol_get() and is NULL where its driver is not loaded: calling it plainly
+ * would make this module depend on all three drivers.
  */
-#define PF_DRIVER(getter) ({						\
-	struct pci_driver *(*get)(void) = symbol_get(getter);		\
-	struct pci_driver *drv = get ? get() : NULL;			\
-									\
-	if (get)							\
-		symbol_put(getter);					\
-	drv;								\
-})
+static struct pci_driver *pf_driver(typeof(hisi_zip_get_pf_driver) *getter)
+{
+	struct pci_driver *driver;
+
+	if (!getter)
+		return NULL;
+	driver = getter();
+	symbol_put_addr(getter);
+	return driver;
+}
 
 static struct pci_driver *pf_driver_of(struct pci_dev *vf)
 {
 	switch (vf->device) {
 	case PCI_DEVICE_ID_HUAWEI_ZIP_VF:
-		return PF_DRIVER(hisi_zip_get_pf_driver);
+		return pf_driver(symbol_get(hisi_zip_get_pf_driver));
 	case PCI_DEVICE_ID_HUAWEI_SEC_VF:
-		return PF_DRIVER(hisi_sec_get_pf_driver);
+		return pf_driver(symbol_get(hisi_sec_get_pf_driver));
 	case PCI_DEVICE_ID_HUAWEI_HPRE_VF:
-		return PF_DRIVER(hisi_hpre_get_pf_driver);
+		return pf_driver(symbol_get(hisi_hpre_get_pf_driver));
 	default:
 		return NULL;
 	}

@@ -27,7 +27,7 @@ static void hv_drain_work(struct work_struct *work)
 {
 	struct hisi_vfio_device *hv = container_of(work, struct hisi_vfio_device, drain_work);
 
-	/* After a reset there is nothing to pause, and a function that runs must not be restarted. */
+	/* After a reset there is nothing to pause; a function that runs must not be restarted. */
 	if (vfio_pci_mig_resets(&hv->mdev) != hv->drain_resets)
 		goto out;
 

@@ -525,7 +525,7 @@ static int check_job(const struct hzip_queue *q, struct hzip_job *job, const __u
 }
 
 static const volatile __u32 *cqe_at(const struct hzip *z, const struct hzip_queue *q,
-				     unsigned int ahead, bool *valid)
+				    unsigned int ahead, bool *valid)
 {
 	unsigned int at = q->cq_head + ahead, phase = q->cq_phase;
 	const volatile __u32 *cqe;
@@ -679,12 +679,13 @@ int hzip_settle(struct hzip *z)
 		n = hzip_reap(z);
 		if (n < 0)
 			return n;
-		if (n)
+		if (n) {
 			limit = seconds() + HUNG_SECONDS;
-		else if (seconds() > limit)
+			continue;
+		}
+		if (seconds() > limit)
 			return hung(z);
-		else
-			usleep(500);
+		usleep(500);
 	}
 	/* What comes now is too much. */
 	usleep(10000);
