@@ -100,7 +100,7 @@ void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev);
 void vfio_pci_mig_reset_done(struct vfio_pci_mig_device *mdev);
 unsigned int vfio_pci_mig_resets(struct vfio_pci_mig_device *mdev);
 
-/* For dev_groups of struct device_driver, if driver data is the struct vfio_pci_core_device. */
+/* For dev_groups of struct pci_driver, if driver data is the struct vfio_pci_core_device. */
 extern const struct attribute_group *vfio_pci_mig_groups[];
 
 /* For struct vfio_device_ops. Without a state of migration they do what vfio-pci does. */

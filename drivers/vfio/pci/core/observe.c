@@ -160,7 +160,7 @@ static const struct attribute_group mig_group = {
 	.attrs = mig_attrs,
 };
 
-/* For device_driver.dev_groups, so that they come and go with the binding. */
+/* For pci_driver.dev_groups, so that they come and go with the binding. */
 const struct attribute_group *vfio_pci_mig_groups[] = {
 	&mig_group,
 	NULL

@@ -152,7 +152,7 @@ static struct pci_driver hisi_vfio_driver = {
 	.probe = hisi_vfio_probe,
 	.remove = hisi_vfio_remove,
 	.err_handler = &hisi_vfio_err_handlers,
-	.driver.dev_groups = vfio_pci_mig_groups,
+	.dev_groups = vfio_pci_mig_groups,
 	/* The IOMMU core guards the group against drivers that do DMA for the host. */
 	.driver_managed_dma = true,
 };
