@@ -44,7 +44,7 @@ help:
 #:
 #: On a Debian machine, as root; the first time builds an emulated server, which is then cached:
 #:   make demo              live-migrate a working guest between two virtual functions
-#:   make check             run all tests, in both hardware modes
+#:   make check             run all static checks, and all tests in both hardware modes
 #:   make shell             a prompt in the emulated server, everything loaded
 #:   make clean-lab         remove what the lab built and downloaded
 #:   make distclean         clean-lab and clean
@@ -52,7 +52,8 @@ help:
 #:                            BAR, or in a window of the PF (default: v4; check: both)
 #:     DRIVER=NAME            hisi_vfio_pci (default), or the kernel's own hisi_acc_vfio_pci
 #:     KERNEL=debian|source   Debian's binary kernel (default), or one built from its newest source (check: both)
-#:     ONLY=REGEX             with check: steps whose KERNEL/HW/NAME matches (tools/testing/lab/checks has them)
+#:     ONLY=REGEX             with check: steps whose KERNEL/HW/NAME matches (tools/testing/lab/checks has them);
+#:                            '^source/[^/]*$' are those that read the driver's source
 #:     OUT=DIR                where results go (default: below out/)
 #:     MIRROR=URL             a Debian mirror, if not the default one
 #: More by hand: tools/testing/lab/lab help

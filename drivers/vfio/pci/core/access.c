@@ -45,7 +45,8 @@ void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open)
 	down_write(&fsm->gate);
 	fsm->gate_open = open;
 	if (!open)
-		unmap_mapping_range(fsm->mdev->core.vdev.inode->i_mapping, start, end - start, true);
+		unmap_mapping_range(fsm->mdev->core.vdev.inode->i_mapping, start, end - start,
+				    true);
 	up_write(&fsm->gate);
 }
 
@@ -153,8 +154,8 @@ static ssize_t mig_rw(struct vfio_device *vdev, char __user *buf, size_t count, 
  * @count: as for vfio_pci_core_read()
  * @ppos: as for vfio_pci_core_read()
  *
- * Return: as vfio_pci_core_read(); the hidden part of a BAR is beyond its end. -EIO while the device
- * is stopped, from everything but configuration space.
+ * Return: as vfio_pci_core_read(); the hidden part of a BAR is beyond its end. -EIO while the
+ * device is stopped, from everything but configuration space.
  */
 ssize_t vfio_pci_mig_read(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos)
 {
@@ -169,8 +170,8 @@ EXPORT_SYMBOL_GPL(vfio_pci_mig_read);
  * @count: as for vfio_pci_core_write()
  * @ppos: as for vfio_pci_core_write()
  *
- * Return: as vfio_pci_core_write(); the hidden part of a BAR is beyond its end. -EIO while the device
- * is stopped, to everything but configuration space.
+ * Return: as vfio_pci_core_write(); the hidden part of a BAR is beyond its end. -EIO while the
+ * device is stopped, to everything but configuration space.
  */
 ssize_t vfio_pci_mig_write(struct vfio_device *vdev, const char __user *buf, size_t count,
 			   loff_t *ppos)

@@ -137,6 +137,7 @@ void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm)
  * @fsm: the state of migration
  *
  * Context: any; takes a spinlock.
+ * Return: the answer.
  */
 bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm)
 {

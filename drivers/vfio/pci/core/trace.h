@@ -59,7 +59,8 @@ TRACE_EVENT(vfio_pci_mig_call,
 		__entry->ret = ret;
 		__entry->ns = ns;
 	),
-	TP_printk("%s: %s ret=%ld ns=%llu", __get_str(dev), __get_str(op), __entry->ret, __entry->ns)
+	TP_printk("%s: %s ret=%ld ns=%llu", __get_str(dev), __get_str(op), __entry->ret,
+		  __entry->ns)
 );
 
 TRACE_EVENT(vfio_pci_mig_reset,

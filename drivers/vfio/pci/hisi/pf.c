@@ -17,7 +17,7 @@
  * The getter comes from symbol_get() and is NULL where its driver is not loaded: calling it plainly
  * would make this module depend on all three drivers.
  */
-static struct pci_driver *pf_driver(typeof(hisi_zip_get_pf_driver) *getter)
+static struct pci_driver *pf_driver(struct pci_driver *(*getter)(void))
 {
 	struct pci_driver *driver;
 

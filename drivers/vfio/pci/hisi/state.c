@@ -167,7 +167,7 @@ static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 	if (ret)
 		return vfio_pci_mig_broken(mdev, ret);
 	if (hv->used_at_drain && !hv->ready) {
-		/* Or the user gave it up, who may until now. Both times there is nothing to stop. */
+		/* Or the user, who may until now, gave it up: nothing is to be stopped. */
 		pci_info_ratelimited(hv->qm->pdev, "not stopped: it was reset since it was drained\n");
 		hv->used_at_drain = false;
 		return -EIO;

@@ -273,7 +273,8 @@ static void *touch(void *arg)
 	while (!atomic_load(t->end)) {
 		unsigned int phase = atomic_load(t->phase);
 		__u32 value;
-		bool ok = t->mapped ? map_touch(t->va) : pread(t->dev->fd, &value, 4, t->offset) == 4;
+		bool ok = t->mapped ? map_touch(t->va) :
+				      pread(t->dev->fd, &value, 4, t->offset) == 4;
 
 		if (ok && (phase & 1) && atomic_load(t->phase) == phase)
 			t->wrong++;

@@ -359,7 +359,8 @@ MIG_TEST_F(walk, everything_at_once)
 			ASSERT_LT(0, n);
 			driver[n] = 0;
 			unbinder = (struct walker){ w };
-			ASSERT_EQ(0, pthread_create(&unbinder.thread, NULL, walk_unbind, &unbinder));
+			ASSERT_EQ(0, pthread_create(&unbinder.thread, NULL, walk_unbind,
+						    &unbinder));
 		}
 		for (size_t i = 0; i < ARRAY_SIZE(walks); i++)
 			pthread_join(walker[i].thread, NULL);
