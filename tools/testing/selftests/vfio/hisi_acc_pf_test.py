@@ -80,20 +80,29 @@ class Function:
             ctl, self.ctl = self.ctl, None
             ctl.close()
 
+    def bind(self):
+        if not os.path.exists(f"{PCI}{self.bdf}/driver"):
+            sysfs_write(f"{PCI}{self.bdf}/driver_override", DRIVER)
+            sysfs_write("/sys/bus/pci/drivers_probe", self.bdf)
+
     def restore(self):
         """PF driver, VFs and binding as they were."""
         self.close()
         if not os.path.exists(f"{PCI}{self.pf}/driver"):
             sysfs_write("/sys/bus/pci/drivers_probe", self.pf)
         if not os.path.exists(PCI + self.bdf):
-            sysfs_write(f"{PCI}{self.pf}/sriov_drivers_autoprobe", "0")
-            sysfs_write(f"{PCI}{self.pf}/sriov_numvfs", "2")
-        if not os.path.exists(f"{PCI}{self.bdf}/driver"):
-            sysfs_write(f"{PCI}{self.bdf}/driver_override", DRIVER)
-            sysfs_write("/sys/bus/pci/drivers_probe", self.bdf)
+            create_vfs(self.pf, 2)
+        self.bind()
 
 
-# What follows a reset of the PF in some state: the VF was reset with it, and nobody is told.
+def create_vfs(pf, count):
+    sysfs_write(f"{PCI}{pf}/sriov_drivers_autoprobe", "0")
+    sysfs_write(f"{PCI}{pf}/sriov_numvfs", "0")
+    sysfs_write(f"{PCI}{pf}/sriov_numvfs", str(count))
+
+
+# What follows a reset of the PF: each VF was reset with it, and nobody is told. (What was done
+# before it, what is asked after it.)
 PF_RESETS = {
     "saved after it": (["set STOP"], [
         ("set STOP_COPY", "err EIO"), ("state", "ok ERROR")]),
@@ -106,18 +115,8 @@ PF_RESETS = {
 }
 
 
-def pf_reset(function, scratch, way, after):
-    function.open()
-    function.walk([(step.format(file=f"{scratch}/stream"), "ok") for step in way])
-    sysfs_write(f"{PCI}{function.pf}/reset", "1")
-    function.walk(after)
-    function.works()
-
-
-def pf_reset_in_the_middle(function, scratch):
+def arcs_during(function, reset):
     """An arc that finds the PF being reset fails at once, and the state is still the device's."""
-    function.open()
-    reset = Background(f"{PCI}{function.pf}/reset", "1")
     refused = 0
     while reset.thread.is_alive():
         answer = function.ctl.ask("set STOP")
@@ -129,9 +128,42 @@ def pf_reset_in_the_middle(function, scratch):
         refused += 1
         if function.ctl.ask("state").startswith("ok ERROR"):
             function.walk([("reset", "ok")])
-    reset.finish()
     assert refused, "nothing was refused"
-    function.works()
+
+
+def pf_reset(first, scratch):
+    """
+    One reset for VFs in several states: the PF's driver waits for their guests' drivers for more
+    than a minute, and there are none.
+    """
+    first.close()
+    create_vfs(first.pf, len(PF_RESETS) + 1)
+    functions = [Function(os.path.basename(os.readlink(f"{PCI}{first.pf}/virtfn{n}")), first.mode)
+                 for n in range(len(PF_RESETS) + 1)]
+    busy = functions[-1]
+    failed = []
+    try:
+        for function in functions:
+            function.bind()
+            function.open()
+        for function, (way, _) in zip(functions, PF_RESETS.values()):
+            stream = f"{scratch}/{function.bdf}"
+            function.walk([(step.format(file=stream), "ok") for step in way])
+        reset = Background(f"{PCI}{first.pf}/reset", "1")
+        arcs_during(busy, reset)
+        reset.finish()
+        for function, (name, (_, after)) in zip(functions, PF_RESETS.items()):
+            try:
+                function.walk(after)
+            except AssertionError as error:
+                failed.append(f"{name}: {error}")
+        for function in functions:
+            function.works()
+    finally:
+        for function in functions:
+            function.close()
+        create_vfs(first.pf, 2)
+    assert not failed, "; ".join(failed)
 
 
 def data_fd_outlives_all(function, scratch):
@@ -221,19 +253,16 @@ def main():
                         default=os.environ.get("VFIO_TEST_MODE", "cdev"))
     args = parser.parse_args()
 
-    cases = [(test.__name__, test, ()) for test in (attributes, trace_points)]
-    cases += [(f"pf_reset: {name}", pf_reset, steps) for name, steps in PF_RESETS.items()]
-    cases += [(test.__name__, test, ()) for test in
-              (pf_reset_in_the_middle, data_fd_outlives_all, vfs_removed, pf_unbound)]
+    cases = (attributes, trace_points, pf_reset, data_fd_outlives_all, vfs_removed, pf_unbound)
 
     print(f"TAP version 13\n1..{len(cases)}", flush=True)
     failed = 0
     function = Function(args.bdf, args.mode)
-    for number, (name, test, extra) in enumerate(cases, 1):
+    for number, test in enumerate(cases, 1):
         result = "ok"
         with tempfile.TemporaryDirectory() as scratch:
             try:
-                test(function, scratch, *extra)
+                test(function, scratch)
             except (AssertionError, OSError, subprocess.SubprocessError) as error:
                 result = "not ok"
                 failed += 1
@@ -242,7 +271,7 @@ def main():
                 function.restore()
             except (OSError, SystemExit) as error:
                 print(f"# restoring: {error}")
-        print(f"{result} {number} {name}", flush=True)
+        print(f"{result} {number} {test.__name__}", flush=True)
     return failed != 0
 
 
