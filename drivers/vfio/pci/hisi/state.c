@@ -125,7 +125,8 @@ static int pf_reset_meanwhile(struct hisi_vfio_device *hv, int ret)
 /*
  * A whole reset of the PF may have passed since the function was stopped or loaded. A function that
  * was in use then and is not now was reset: the user cannot have said so himself, since the core
- * keeps him out.
+ * keeps him out. The start of a function that was loaded is the one moment when the guest waits for
+ * us and we read no register: there the function's configuration space has to do.
  */
 static int check_not_reset(struct hisi_vfio_device *hv)
 {
@@ -136,9 +137,15 @@ static int check_not_reset(struct hisi_vfio_device *hv)
 		return -EBUSY;
 	if (!hv->ready)
 		return 0;
-	ret = hv_qm_read_ready(hv, &ready);
-	if (ret || ready)
-		return ret;
+	if (hv->loaded) {
+		ready = !hv_pf_was_reset(hv);
+	} else {
+		ret = hv_qm_read_ready(hv, &ready);
+		if (ret)
+			return ret;
+	}
+	if (ready)
+		return 0;
 	pci_info_ratelimited(hv->qm->pdev, "its state is lost: the PF was reset\n");
 	return vfio_pci_mig_broken(&hv->mdev, -EIO);
 }

@@ -169,7 +169,8 @@ def pf_reset(first, scratch):
 def data_fd_outlives_all(function, scratch):
     """Device closed, driver unbound, VF gone: a data fd answers ENODEV."""
     ended = [("read /dev/null", "err ENODEV"), ("precopy", "err ENODEV")]
-    function.open()
+    # A guest's mapping of the BAR would keep the device open.
+    function.ctl = Ctl(function.bdf, function.mode, "vfio_mig_ctl")
     function.walk([("set PRE_COPY", "ok"), ("close", "ok")] + ended)
     sysfs_write(f"{PCI}{function.bdf}/driver/unbind", function.bdf)
     function.walk(ended)

@@ -13,10 +13,11 @@ from qmp import QMP  # noqa: E402,F401 (needs the path; for those who import it 
 
 
 class Ctl:
-    """hisi_acc_ctl on a VF."""
+    """hisi_acc_ctl on a VF, or vfio_mig_ctl, which does without a guest."""
 
-    def __init__(self, bdf, mode):
-        program = os.path.join(HERE, "hisi_acc_ctl")
+    def __init__(self, bdf, mode, program="hisi_acc_ctl"):
+        self.program = program
+        program = os.path.join(HERE, program)
         self.process = subprocess.Popen([program, "-m", mode, bdf], text=True, bufsize=1,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
@@ -27,16 +28,16 @@ class Ctl:
             if answer.startswith(("ok", "err")):
                 return answer.strip()
             print(answer, end="")
-        sys.exit(f"hisi_acc_ctl: {line}: it has ended")
+        sys.exit(f"{self.program}: {line}: it has ended")
 
     def cmd(self, line):
         """The answer to a command that must not fail."""
         answer = self.ask(line)
         if not answer.startswith("ok"):
-            sys.exit(f"hisi_acc_ctl: {line}: {answer}")
+            sys.exit(f"{self.program}: {line}: {answer}")
         return answer[3:]
 
     def close(self):
         self.process.stdin.close()
         if self.process.wait():
-            sys.exit("hisi_acc_ctl failed at the end")
+            sys.exit(f"{self.program} failed at the end")

@@ -81,10 +81,10 @@ static bool fired(int file)
 }
 
 /*
- * Runs the statements for each nth. They leave their result in ret; `good` is what must work after
- * each.
+ * Runs the statements for each nth. They leave their result in ret. Afterwards, when nothing fails
+ * any more, `undo` is done, and `good` has to be 0.
  */
-#define SWEEP(good, ...)							\
+#define SWEEP(undo, good, ...)							\
 	do {									\
 		unsigned int nth = 0, failures = 0;				\
 		bool injected;							\
@@ -95,6 +95,7 @@ static bool fired(int file)
 			do { __VA_ARGS__ } while (0);				\
 			injected = fired(self->nth);				\
 			failures += ret != 0;					\
+			undo;							\
 			if (!injected) {					\
 				ASSERT_EQ(0, ret) {				\
 					TH_LOG("failed without reason, nth %u", nth); \
@@ -106,6 +107,12 @@ static bool fired(int file)
 		TH_LOG("%u injected, %u of them failures", nth - 1, failures);	\
 		EXPECT_LT(0, nth - 1);						\
 	} while (0)
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
 
 static int works(struct vdev *d, const struct mig_stream *expected)
 {
@@ -128,10 +135,9 @@ MIG_TEST_F(fail, open)
 	struct vdev other;
 
 	vdev_close(&self->dev);
-	SWEEP(0,
+	SWEEP(vdev_close(&other), 0,
+		other = VDEV_CLOSED;
 		ret = vdev_open(&other, mig_bdf, variant->mode);
-		if (!ret)
-			vdev_close(&other);
 	);
 	ASSERT_EQ(0, vdev_open(&self->dev, mig_bdf, variant->mode));
 	EXPECT_EQ(0, works(&self->dev, &self->stream));
@@ -149,11 +155,10 @@ MIG_TEST_F(fail, every_arc)
 				continue;
 			ABOUT(from, to);
 			ASSERT_EQ(0, mig_set(&self->dev, from, NULL));
-			SWEEP(works(&self->dev, &self->stream) ?: mig_set(&self->dev, from, NULL),
+			SWEEP(close_fd(fd),
+			      works(&self->dev, &self->stream) ?: mig_set(&self->dev, from, NULL),
 				fd = -1;
 				ret = mig_set(&self->dev, to, &fd);
-				if (fd >= 0)
-					close(fd);
 			);
 			ASSERT_EQ(0, vdev_reset(&self->dev));
 		}
@@ -162,31 +167,29 @@ MIG_TEST_F(fail, every_arc)
 
 MIG_TEST_F(fail, load)
 {
-	SWEEP(works(&self->dev, &self->stream),
-		int fd;
+	int fd = -1;
 
+	SWEEP(close_fd(fd), works(&self->dev, &self->stream),
+		fd = -1;
 		ret = mig_set(&self->dev, ST(RESUMING), &fd);
-		if (!ret) {
+		if (!ret)
 			ret = mig_fill(fd, self->stream.data, self->stream.len, 50, NULL) ?:
 			      mig_set(&self->dev, ST(RUNNING), NULL);
-			close(fd);
-		}
 	);
 }
 
 MIG_TEST_F(fail, save)
 {
-	SWEEP(works(&self->dev, &self->stream),
-		struct mig_stream s = {};
+	struct mig_stream s = {};
 
+	SWEEP(mig_stream_free(&s), works(&self->dev, &self->stream),
 		ret = mig_snapshot(&self->dev, &s);
-		mig_stream_free(&s);
 	);
 }
 
 MIG_TEST_F(fail, map_and_touch)
 {
-	SWEEP(works(&self->dev, &self->stream),
+	SWEEP(, works(&self->dev, &self->stream),
 		struct vfio_region_info info;
 		__u32 value;
 
