@@ -39,6 +39,7 @@ struct walk {
 	size_t va_len;
 	off_t bar;
 	unsigned int steps;
+	bool unbinding;
 	pthread_mutex_t fds_lock;
 	int fds[FDS];
 	_Atomic unsigned long wrong;
@@ -165,7 +166,8 @@ static void *walk_resets(void *arg)
 
 	for (unsigned int i = 0; i < w->steps / 10; i++) {
 		usleep(pick(me, 20000));
-		if (pick(me, 2))
+		/* sysfs would wait for the unbinding, which waits for us. */
+		if (pick(me, 2) || w->unbinding)
 			answer(w, "reset", vdev_reset(&w->dev), (const int[]){ EBUSY, EAGAIN, 0 });
 		else
 			answer(w, "reset from outside", vdev_reset_from_outside(&w->dev),
@@ -345,15 +347,15 @@ MIG_TEST_F(walk, everything_at_once)
 	TH_LOG("WALK_SEED=%u WALK_STEPS=%u", self->seed, w->steps);
 	for (unsigned int life = 0; life < LIVES; life++) {
 		char driver[PATH_MAX], path[PATH_MAX], bind[PATH_MAX];
-		bool unbind = life & 1;
 		ssize_t n;
 
+		w->unbinding = life & 1;
 		map_some_bar(w);
 		for (size_t i = 0; i < ARRAY_SIZE(walks); i++) {
 			walker[i] = (struct walker){ w, self->seed + life * 100 + i };
 			ASSERT_EQ(0, pthread_create(&walker[i].thread, NULL, walks[i], &walker[i]));
 		}
-		if (unbind) {
+		if (w->unbinding) {
 			snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/driver", w->dev.bdf);
 			n = readlink(path, driver, sizeof(driver) - 1);
 			ASSERT_LT(0, n);
@@ -366,12 +368,12 @@ MIG_TEST_F(walk, everything_at_once)
 			pthread_join(walker[i].thread, NULL);
 		EXPECT_EQ(0, atomic_load(&w->wrong));
 
-		if (!unbind)
+		if (!w->unbinding)
 			check_usable(_metadata, w);
 		if (w->va)
 			munmap(w->va, w->va_len);
 		vdev_close(&w->dev);
-		if (unbind) {
+		if (w->unbinding) {
 			pthread_join(unbinder.thread, NULL);
 			snprintf(bind, sizeof(bind), "drivers/%s/bind", strrchr(driver, '/') + 1);
 			ASSERT_EQ(0, driver_file(w->dev.bdf, bind, "bind"));
