@@ -11,6 +11,12 @@
 #include <linux/types.h>
 #include <linux/vfio.h>
 
+/* Newer than the headers of some kernels that have what is tested here: 7.1 */
+#ifndef VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2
+#define VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2	12
+#define VFIO_PRECOPY_INFO_REINIT		(1 << 0)
+#endif
+
 enum vdev_mode {
 	VDEV_GROUP,		/* /dev/vfio/GROUP in a type1 container of its own */
 	VDEV_CDEV,		/* /dev/vfio/devices/vfioN with an iommufd of its own */
