@@ -14,6 +14,7 @@
 #include <linux/io.h>
 #include <linux/io-64-nonatomic-lo-hi.h>
 #include <linux/iopoll.h>
+#include <linux/ktime.h>
 #include <linux/pci.h>
 
 #include "hisi.h"
@@ -40,6 +41,8 @@
 #define QM_PF_WINDOW_SIZE	0x2000
 
 #define QM_MB_PAUSE		0x0e
+#define QM_MB_STATUS		GENMASK(12, 9)
+#define QM_MB_BUSY		BIT(QM_MB_BUSY_SHIFT)
 
 /* Result of the mailbox command that reads a function's entry of the queue table. */
 #define QM_VFT_BASE		GENMASK_ULL(43, 28)
@@ -58,6 +61,8 @@
 #define QM_POLL_US		10
 #define QM_WB_TIMEOUT_US	(100 * USEC_PER_MSEC)
 #define QM_MESSAGE_TIMEOUT_US	(10 * USEC_PER_MSEC)
+/* A pause is answered once all fetched jobs are done. Linux 7.3 waits as long for any command. */
+#define QM_PAUSE_TIMEOUT_US	USEC_PER_SEC
 
 static const struct hv_qm_layout hv_qm_layout_vf = {
 	.name = "the VF's own BAR",
@@ -248,10 +253,26 @@ int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready)
  */
 int hv_qm_pause(struct hisi_vfio_device *hv)
 {
+	ktime_t deadline = ktime_add_us(ktime_get(), QM_PAUSE_TIMEOUT_US);
+	s64 left;
+	u32 mb;
+	int ret;
+
 	/* Tells a mailbox that somebody else keeps busy from a command that is not answered. */
 	if (hisi_qm_wait_mb_ready(hv->qm))
 		return -EBUSY;
-	return hisi_qm_mb(hv->qm, QM_MB_PAUSE, 0, 0, 0);
+
+	ret = hisi_qm_mb(hv->qm, QM_MB_PAUSE, 0, 0, 0);
+	if (ret != -ETIMEDOUT)
+		return ret;
+
+	/* Linux 6.12 says so after 1 ms, when a function that is busy has just begun. */
+	left = max(ktime_us_delta(deadline, ktime_get()), 1);
+	ret = read_poll_timeout(qm_read, mb, !(mb & QM_MB_BUSY), QM_POLL_US, left, false,
+				hv, QM_MB_CMD_SEND_BASE);
+	if (ret)
+		return ret;
+	return FIELD_GET(QM_MB_STATUS, mb) ? -EIO : 0;
 }
 
 /**
