@@ -54,6 +54,9 @@ class Messages(unittest.TestCase):
                 (4, "cacheinfo: Unable to detect cache hierarchy for CPU 0", False, False),
                 (4, "hisi_zip 0000:00:01.0: something odd", True, True),
                 (4, "hrtimer: interrupt took 12345 ns", True, False),
+                (3, "hisi_vfio_pci 0000:01:00.1: QM mailbox operation timeout!", True, False),
+                (3, "hisi_acc_vfio_pci 0000:01:00.1: QM mailbox operation timeout!", True, True),
+                (3, "hisi_zip 0000:01:00.1: QM mailbox operation timeout!", True, True),
                 (4, "vfio-pci 0000:01:00.1: resetting", True, False)):
             self.assertEqual(kmsg.bad(level, text, working), bad, text)
 
