@@ -52,7 +52,7 @@ help:
 #:                            BAR, or in a window of the PF (default: v4; check: both)
 #:     DRIVER=NAME            hisi_vfio_pci (default), or the kernel's own hisi_acc_vfio_pci
 #:     KERNEL=debian|stable|source   Debian's newest binary kernel (default), the one that Debian 13 came with
-#:                            (6.12, HW=v3), or one built from the newest source (check: all)
+#:                            (6.12), or one built from the newest source (check: all)
 #:     ONLY=REGEX             with check: steps whose KERNEL/HW/NAME matches (tools/testing/lab/checks has them);
 #:                            '^source/[^/]*$' are those that read the driver's source
 #:     OUT=DIR                where results go (default: below out/)
