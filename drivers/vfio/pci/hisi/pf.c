@@ -132,13 +132,12 @@ bool hv_pf_resetting(struct hisi_vfio_device *hv)
 }
 
 /**
- * hv_pf_was_reset() - Was the PF reset since the VF was opened or reset, as far as that can be told?
+ * hv_pf_was_reset() - Was the PF reset since the VF's user enabled its DMA?
  * @hv: an open VF
  *
- * A reset of the PF disables its VFs. They come back with the configuration space of new ones, while
- * vfio remembers what its user wrote: a VF that may not do DMA any more was reset. Touches no register
- * of the accelerator. A user who has not enabled DMA, or is just about to, cannot be told from one
- * who has lost it.
+ * A reset of the PF disables its VFs. They come back with the configuration space of new ones,
+ * while vfio remembers what its user wrote: a VF that may not do DMA any more was reset. Touches no
+ * register of the accelerator. Nothing can be told of a user who has not enabled DMA himself.
  *
  * Return: true if it was.
  */
