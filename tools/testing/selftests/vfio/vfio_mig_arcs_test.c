@@ -380,6 +380,45 @@ static int migrate(struct vdev *d, __u32 flags, bool precopy)
 	return ret;
 }
 
+/* A save and a load, whatever the user has done to the device before */
+static void save_and_load(struct __test_metadata *_metadata, FIXTURE_DATA(arcs) *self)
+{
+	struct mig_stream s = {};
+	int fd;
+
+	ASSERT_EQ(0, mig_snapshot(&self->dev, &s));
+	EXPECT_EQ(self->stream.len, s.len);
+	ASSERT_EQ(0, mig_set(&self->dev, ST(RESUMING), &fd));
+	EXPECT_EQ(0, mig_fill(fd, s.data, s.len, MIG_BULK, NULL));
+	EXPECT_EQ(0, mig_set(&self->dev, ST(RUNNING), NULL));
+	close(fd);
+	mig_stream_free(&s);
+}
+
+/* A guest that has switched its device off does not keep it from moving. */
+MIG_TEST_F(arcs, memory_decode_off)
+{
+	const unsigned int command = 0x04;
+	__u16 before;
+
+	ASSERT_EQ(0, vdev_config_read16(&self->dev, command, &before));
+	ASSERT_EQ(0, vdev_config_write16(&self->dev, command, 0));
+	save_and_load(_metadata, self);
+	ASSERT_EQ(0, vdev_config_write16(&self->dev, command, before));
+	save_and_load(_metadata, self);
+}
+
+/* Nor one that has put it to sleep. */
+MIG_TEST_F(arcs, low_power)
+{
+	const __u32 set = VFIO_DEVICE_FEATURE_SET;
+
+	ASSERT_EQ(0, vdev_feature(&self->dev, set | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, NULL, 0));
+	save_and_load(_metadata, self);
+	ASSERT_EQ(0, vdev_feature(&self->dev, set | VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL, 0));
+	save_and_load(_metadata, self);
+}
+
 MIG_TEST_F(arcs, several_migrations)
 {
 	bool precopy = self->flags & VFIO_MIGRATION_PRE_COPY;
