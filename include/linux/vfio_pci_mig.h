@@ -48,6 +48,8 @@ struct vfio_pci_mig_fsm;
  *	device: after the last byte was accepted nothing that depends on the stream may fail any
  *	more. Sets @complete to whether the stream may end here. Return: the number of bytes, from
  *	the beginning of the stream, at which it wants to be called again; @len if it takes no more
+ * @load_end: is what was loaded still there (RESUMING -> STOP)? Called after a complete stream only.
+ *	Fails for nothing that depends on the stream. Optional
  * @stream_size: size in bytes of the largest stream, at most 64 KiB
  */
 struct vfio_pci_mig_ops {
@@ -63,6 +65,7 @@ struct vfio_pci_mig_ops {
 	ssize_t (*save)(struct vfio_pci_mig_device *mdev, void *buf, size_t done);
 	ssize_t (*load)(struct vfio_pci_mig_device *mdev, const void *buf, size_t len,
 			bool *complete);
+	int (*load_end)(struct vfio_pci_mig_device *mdev);
 
 	size_t stream_size;
 };

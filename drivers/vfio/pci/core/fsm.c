@@ -359,6 +359,8 @@ static int arc_load_end(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
 	int ret = vfio_pci_mig_file_load_end(fsm);
 
+	if (!ret && fsm->ops->load_end)
+		ret = vfio_pci_mig_call(fsm, load_end);
 	if (!ret)
 		vfio_pci_mig_file_kill(fsm);
 	return ret;

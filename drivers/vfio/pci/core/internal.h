@@ -20,6 +20,7 @@ enum vfio_pci_mig_op {
 	VFIO_PCI_MIG_OP_precopy,
 	VFIO_PCI_MIG_OP_save,
 	VFIO_PCI_MIG_OP_load,
+	VFIO_PCI_MIG_OP_load_end,
 	VFIO_PCI_MIG_OP_NR
 };
 

@@ -35,6 +35,7 @@ static const char *const op_names[VFIO_PCI_MIG_OP_NR] = {
 	[VFIO_PCI_MIG_OP_precopy] = "precopy",
 	[VFIO_PCI_MIG_OP_save] = "save",
 	[VFIO_PCI_MIG_OP_load] = "load",
+	[VFIO_PCI_MIG_OP_load_end] = "load_end",
 };
 
 /**

@@ -89,7 +89,6 @@ void hv_state_init(struct hisi_vfio_device *hv);
 int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why);
 void hv_pf_detach(struct hisi_vfio_device *hv);
 bool hv_pf_resetting(struct hisi_vfio_device *hv);
-bool hv_pf_was_reset(struct hisi_vfio_device *hv);
 
 /* qm.c */
 int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why);

@@ -10,7 +10,6 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
-#include <linux/unaligned.h>
 
 #include "hisi.h"
 
@@ -129,23 +128,4 @@ void hv_pf_detach(struct hisi_vfio_device *hv)
 bool hv_pf_resetting(struct hisi_vfio_device *hv)
 {
 	return test_bit(QM_RESETTING, &hv->pf_qm->misc_ctl);
-}
-
-/**
- * hv_pf_was_reset() - Was the PF reset since the VF's user enabled its DMA?
- * @hv: an open VF
- *
- * A reset of the PF disables its VFs. They come back with the configuration space of new ones,
- * while vfio remembers what its user wrote: a VF that may not do DMA any more was reset. Touches no
- * register of the accelerator. Nothing can be told of a user who has not enabled DMA himself.
- *
- * Return: true if it was.
- */
-bool hv_pf_was_reset(struct hisi_vfio_device *hv)
-{
-	u16 wanted = get_unaligned_le16(hv->mdev.core.vconfig + PCI_COMMAND);
-	u16 command;
-
-	pci_read_config_word(hv->qm->pdev, PCI_COMMAND, &command);
-	return wanted & ~command & PCI_COMMAND_MASTER;
 }

@@ -125,8 +125,7 @@ static int pf_reset_meanwhile(struct hisi_vfio_device *hv, int ret)
 /*
  * A whole reset of the PF may have passed since the function was stopped or loaded. A function that
  * was in use then and is not now was reset: the user cannot have said so himself, since the core
- * keeps him out. The start of a function that was loaded is the one moment when the guest waits for
- * us and we read no register: there the function's configuration space has to do.
+ * keeps him out.
  */
 static int check_not_reset(struct hisi_vfio_device *hv)
 {
@@ -137,15 +136,9 @@ static int check_not_reset(struct hisi_vfio_device *hv)
 		return -EBUSY;
 	if (!hv->ready)
 		return 0;
-	if (hv->loaded) {
-		ready = !hv_pf_was_reset(hv);
-	} else {
-		ret = hv_qm_read_ready(hv, &ready);
-		if (ret)
-			return ret;
-	}
-	if (ready)
-		return 0;
+	ret = hv_qm_read_ready(hv, &ready);
+	if (ret || ready)
+		return ret;
 	pci_info_ratelimited(hv->qm->pdev, "its state is lost: the PF was reset\n");
 	return vfio_pci_mig_broken(&hv->mdev, -EIO);
 }
@@ -200,12 +193,15 @@ static int hv_mig_start(struct vfio_pci_mig_device *mdev)
 		return 0;
 	}
 
-	ret = check_not_reset(hv);
-	if (ret)
-		return ret;
 	if (hv->loaded) {
+		/* Checked when the load ended. Now the guest waits for us. */
+		if (hv_pf_resetting(hv))
+			return -EBUSY;
 		hv_qm_restart(hv, hv->eq_head, hv->aeq_head);
 	} else {
+		ret = check_not_reset(hv);
+		if (ret)
+			return ret;
 		ret = hv_qm_run(hv);
 		if (ret)
 			return vfio_pci_mig_broken(mdev, ret);
@@ -339,6 +335,12 @@ static ssize_t hv_mig_load(struct vfio_pci_mig_device *mdev, const void *buf, si
 	}
 }
 
+/* The guest's memory has arrived meanwhile, which may have taken minutes. */
+static int hv_mig_load_end(struct vfio_pci_mig_device *mdev)
+{
+	return check_not_reset(hisi_vfio_device(mdev));
+}
+
 const struct vfio_pci_mig_ops hv_mig_ops = {
 	.open = hv_mig_open,
 	.close = hv_mig_close,
@@ -349,5 +351,6 @@ const struct vfio_pci_mig_ops hv_mig_ops = {
 	.precopy = hv_mig_precopy,
 	.save = hv_mig_save,
 	.load = hv_mig_load,
+	.load_end = hv_mig_load_end,
 	.stream_size = HISI_ACC_MIG_RECORD_SIZE,
 };

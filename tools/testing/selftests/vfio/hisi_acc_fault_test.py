@@ -131,7 +131,8 @@ MATRIX = [
         "RUNNING_P2P -> STOP": ("EIO", "ERROR"),
         "PRE_COPY_P2P -> STOP_COPY": ("EIO", "ERROR"),
         "STOP -> STOP_COPY": ("EIO", "STOP"),
-        "write": ("ETIMEDOUT", "ERROR")}),
+        "write": ("ETIMEDOUT", "ERROR"),
+        "RESUMING -> STOP": ("EIO", "RESUMING")}),
     ("msi-lost:{fn}", {}),
     # Bits of the PF's two status words, which are those of all its VFs. Those that do not stop the
     # hardware are somebody else's business; with the others the kernel's QM gives no command.

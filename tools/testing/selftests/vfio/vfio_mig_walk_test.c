@@ -86,11 +86,12 @@ static void answer(struct walk *w, const char *what, long ret, const int *allowe
 	for (; *allowed; allowed++)
 		if (ret == -*allowed)
 			return;
-	printf("# %s: %s\n", what, strerror(-ret));
-	atomic_fetch_add(&w->wrong, 1);
+	if (atomic_fetch_add(&w->wrong, 1) < 20)
+		printf("# %s: %s\n", what, strerror(-ret));
 }
 
-static const int set_errnos[] = { EBUSY, EINVAL, EIO, ETIMEDOUT, 0 };
+/* The errno of a refused stream stays with RESUMING. */
+static const int set_errnos[] = { EBUSY, EINVAL, EIO, ENOSPC, EOPNOTSUPP, ETIMEDOUT, EXDEV, 0 };
 /* A stream that others have written pieces of, too, is any nonsense. */
 static const int write_errnos[] = { EBADF, EBUSY, EFAULT, EINVAL, EIO, ENODEV, ENOSPC, EOPNOTSUPP,
 				    EXDEV, ETIMEDOUT, 0 };
