@@ -224,18 +224,24 @@ MIG_TEST_F(acc, stop_and_continue)
 	GOES_ON();
 }
 
-/* A VF that is given its own state back goes on where it was. */
+/*
+ * A VF that is given its own state back goes on where it was, and not before it is told to, however
+ * long that takes.
+ */
 MIG_TEST_F(acc, load_own_state)
 {
 	ASSERT_EQ(0, hzip_start(&self->z));
 	for (int i = 0; i < 3; i++) {
 		struct mig_stream s = {};
+		__u8 *copy;
 		int fd;
 
 		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
 		ASSERT_EQ(0, hmig_save(self->src, i & 1 ? &precopy : &direct, &s, NULL));
 		ASSERT_EQ(0, mig_set(self->src, ST(RESUMING), &fd));
 		EXPECT_EQ(0, mig_fill(fd, s.data, s.len, MIG_BULK, NULL));
+		ASSERT_EQ(0, hmig_freeze(&self->z, &copy));
+		EXPECT_EQ(0, hmig_frozen(&self->z, copy));
 		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
 		GOES_ON();
 		close(fd);
