@@ -76,7 +76,7 @@ static const struct hv_qm_layout hv_qm_layout_pf = {
 	.aeqc = 0x1c20,
 };
 
-/* The single registers of a record. Those that report something are saved but not loaded. */
+/* The single registers of a record. Those that report something are not loaded. */
 static const struct {
 	u32 reg;
 	u32 field;
@@ -86,7 +86,7 @@ static const struct {
 	SAVED(QM_AEQ_MASK, aeq_mask, true),
 	SAVED(QM_EQ_MASK, eq_mask, true),
 	SAVED(QM_IFC_SOURCE, ifc_source, false),
-	SAVED(QM_IFC_MASK, ifc_mask, true),
+	SAVED(QM_IFC_MASK, ifc_mask, false),	/* loaded by itself, see hv_qm_load() */
 	SAVED(QM_IFC_SET, ifc_set, false),
 	SAVED(QM_PAGE_SIZE, page_size, true),
 #undef SAVED
@@ -380,6 +380,11 @@ int hv_qm_load(struct hisi_vfio_device *hv, const struct hisi_acc_mig_record *re
 	if (ret)
 		return ret;
 
+	/*
+	 * Unmasking messages makes a paused function go on with the contexts that it has cached. It
+	 * has none any more, now that it was told other tables.
+	 */
+	qm_write(hv, QM_IFC_MASK, le32_to_cpu(rec->ifc_mask));
 	/* Last: from here on the function counts as one with a guest driver. */
 	qm_write(hv, QM_STATE, 0);
 	return 0;
