@@ -16,6 +16,8 @@ import time
 
 from hisi_ctl import Ctl, QMP
 
+# Of the guest of hisi_acc_ctl
+QUEUES = 4
 # Mailbox commands
 CQC_BT, PAUSE = 5, 0x0e
 # A corrected error of one core: in the error status, but nothing that stops the hardware
@@ -25,8 +27,8 @@ WORK = [("post 5", "ok"), ("wait", "ok")]
 CONTINUE = [("clear", ""), ("set RUNNING", "ok")] + WORK
 SAVE = [("set STOP_COPY", "ok"), ("read {file}", "ok 176 end")]
 
-# (name, [(what to do, how the answer begins)]). "fault" and "clear" are for the accelerator, "paused"
-# waits for it, the rest is for hisi_acc_ctl.
+# (name, [(what to do, how the answer begins)]). "fault", "clear" and "model" are for the
+# accelerator, "paused" waits for it, the rest is for hisi_acc_ctl.
 CASES = [
     # The pause was begun by an arc that had to report success before it was over.
     ("pause_refused", [
@@ -69,6 +71,13 @@ CASES = [
     ("load_fails", SAVE + [
         ("set STOP", "ok"), ("set RESUMING", "ok"), (f"fault mailbox-fail:{{fn}}:{CQC_BT}", ""),
         ("write {file}", "err EIO"), ("state", "ok ERROR"), ("set STOP", "err EIO")]),
+
+    # A live function that is not loaded after all does not go on by itself either.
+    ("load_fails_and_stays_stopped", [
+        ("model job-slots=0", ""), ("post 5", "ok")] + SAVE + [
+        ("set STOP", "ok"), ("set RESUMING", "ok"), ("model job-slots=8", ""),
+        ("unfinished", "ok {posted}"), ("fault mailbox-busy:{fn}", ""),
+        ("write {file}", "err ETIMEDOUT"), ("state", "ok ERROR"), ("unfinished", "ok {posted}")]),
 
     # The PF's error status is that of all its VFs.
     ("somebody_elses_error", [
@@ -187,6 +196,9 @@ class Run:
             self.await_pause()
         elif command.startswith("fault "):
             self.set_fault(command.removeprefix("fault "))
+        elif command.startswith("model "):
+            name, value = command.removeprefix("model ").split("=")
+            self.qmp.cmd("qom-set", path=self.device, property=name, value=int(value))
         else:
             start = time.monotonic()
             answer = self.ctl.ask(command)
@@ -199,13 +211,13 @@ class Run:
     def case(self, steps, names):
         def walk(steps):
             for command, expected in steps:
-                self.step(command.format(**names), expected)
+                self.step(command.format(**names), expected.format(**names))
 
         try:
             walk([("start", "ok")] + WORK + steps)
         finally:
             self.set_fault("none")
-            walk([("reset", "ok"), ("state", "ok RUNNING"), ("start", "ok")] + WORK + [("reset", "ok")])
+            walk([("model job-slots=8", ""), ("reset", "ok"), ("state", "ok RUNNING"), ("start", "ok")] + WORK + [("reset", "ok")])
 
 
 def main():
@@ -229,7 +241,7 @@ def main():
         function = int(args.bdf[-1])
         run = Run(qmp, ctl, f"/machine/peripheral/{args.device}", function)
         for number, (name, steps) in enumerate(cases, 1):
-            names = {"fn": function, "file": os.path.join(scratch, str(number))}
+            names = {"fn": function, "file": os.path.join(scratch, str(number)), "posted": 5 * QUEUES}
             result = "ok"
             try:
                 run.case(steps, names)
