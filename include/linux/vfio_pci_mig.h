@@ -48,8 +48,8 @@ struct vfio_pci_mig_fsm;
  *	device: after the last byte was accepted nothing that depends on the stream may fail any
  *	more. Sets @complete to whether the stream may end here. Return: the number of bytes, from
  *	the beginning of the stream, at which it wants to be called again; @len if it takes no more
- * @load_end: is what was loaded still there (RESUMING -> STOP)? Called after a complete stream only.
- *	Fails for nothing that depends on the stream. Optional
+ * @load_end: is what was loaded still there (RESUMING -> STOP)? Called after a complete stream
+ *	only. Fails for nothing that depends on the stream. Optional
  * @stream_size: size in bytes of the largest stream, at most 64 KiB
  */
 struct vfio_pci_mig_ops {
