@@ -8,13 +8,12 @@ After each case the faults are gone, the VF is reset, and new jobs have to compl
 TAP.
 """
 
-import argparse
 import os
 import sys
 import tempfile
 import time
 
-from hisi_ctl import Ctl, QMP
+from hisi_ctl import QMP, Ctl, arguments, tap
 
 # Of the guest of hisi_acc_ctl
 QUEUES = 4
@@ -167,10 +166,6 @@ def matrix_cases():
             yield f"{fault.format(fn='VF')}: {arc}", steps
 
 
-class Failed(Exception):
-    """An answer was not the expected one."""
-
-
 class Run:
     """One guest under remote control, and the accelerator's faults."""
 
@@ -201,12 +196,11 @@ class Run:
             self.qmp.cmd("qom-set", path=self.device, property=name, value=int(value))
         else:
             start = time.monotonic()
-            answer = self.ctl.ask(command)
+            self.ctl.expect(command, expected)
             if self.fault:
                 took = time.monotonic() - start
-                self.longest[self.fault] = max((took, command), self.longest.get(self.fault, (0, "")))
-            if not answer.startswith(expected):
-                raise Failed(f"{command}: '{answer}' instead of '{expected}'")
+                self.longest[self.fault] = max((took, command),
+                                               self.longest.get(self.fault, (0, "")))
 
     def case(self, steps, names):
         def walk(steps):
@@ -217,15 +211,12 @@ class Run:
             walk([("start", "ok")] + WORK + steps)
         finally:
             self.set_fault("none")
-            walk([("model job-slots=8", ""), ("reset", "ok"), ("state", "ok RUNNING"), ("start", "ok")] + WORK + [("reset", "ok")])
+            walk([("model job-slots=8", ""), ("reset", "ok"), ("state", "ok RUNNING"),
+                  ("start", "ok")] + WORK + [("reset", "ok")])
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bdf")
-    parser.add_argument("-m", dest="mode", choices=("group", "cdev"),
-                        default=os.environ.get("VFIO_TEST_MODE", "cdev"))
+    parser = arguments(__doc__)
     parser.add_argument("--matrix", action="store_true",
                         help="every fault in every arc, instead of the cases of more than one arc")
     parser.add_argument("--qmp", default=os.environ.get("LAB_QMP"))
@@ -233,27 +224,19 @@ def main():
     args = parser.parse_args()
 
     cases = list(matrix_cases()) if args.matrix else CASES
-    print(f"TAP version 13\n1..{len(cases)}", flush=True)
-    failed = 0
     ctl = Ctl(args.bdf, args.mode)
     with QMP(args.qmp) as qmp, tempfile.TemporaryDirectory() as scratch:
         # VFs follow their PF one by one: the address tells the function's number.
         function = int(args.bdf[-1])
         run = Run(qmp, ctl, f"/machine/peripheral/{args.device}", function)
-        for number, (name, steps) in enumerate(cases, 1):
-            names = {"fn": function, "file": os.path.join(scratch, str(number)), "posted": 5 * QUEUES}
-            result = "ok"
-            try:
-                run.case(steps, names)
-            except Failed as error:
-                result = "not ok"
-                failed += 1
-                print(f"# {error}")
-            print(f"{result} {number} {name}", flush=True)
+        names = {"fn": function, "posted": 5 * QUEUES}
+        status = tap([(name, lambda steps=steps, file=os.path.join(scratch, str(number)):
+                       run.case(steps, names | {"file": file}))
+                      for number, (name, steps) in enumerate(cases)])
         for fault, (took, command) in run.longest.items():
             print(f"# {fault}: the longest step took {took * 1000:.0f} ms ({command.split('/')[0]})")
     ctl.close()
-    return failed != 0
+    return status
 
 
 if __name__ == "__main__":

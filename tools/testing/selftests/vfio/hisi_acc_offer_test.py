@@ -23,10 +23,8 @@ import sys
 import time
 import uuid
 
-from hisi_ctl import QMP
+from hisi_ctl import DRIVER, PCI, QMP, bind, create_vfs, sysfs_read, sysfs_write, tap
 
-DRIVER = "hisi_vfio_pci"
-PCI = "/sys/bus/pci/devices/"
 # Only ends a wait for something that does not come.
 WATCHDOG = 300
 
@@ -40,16 +38,6 @@ FEATURE_PCI_VF_TOKEN, FEATURE_MIGRATION = 0, 1
 CONFIG_REGION = 7
 
 
-def sysfs_write(path, value):
-    with open(path, "w", encoding="ascii") as file:
-        file.write(value)
-
-
-def sysfs_read(path):
-    with open(path, encoding="ascii") as file:
-        return file.read().strip()
-
-
 def wait_for(what, condition):
     end = time.monotonic() + WATCHDOG
     while not condition():
@@ -58,25 +46,8 @@ def wait_for(what, condition):
         time.sleep(0.1)
 
 
-def bind(bdf, driver):
-    """Rebinds a function by driver_override; an empty driver gives it back to its own."""
-    sysfs_write(f"{PCI}{bdf}/driver_override", f"{driver}\n")
-    if os.path.exists(f"{PCI}{bdf}/driver"):
-        sysfs_write(f"{PCI}{bdf}/driver/unbind", bdf)
-    sysfs_write("/sys/bus/pci/drivers_probe", bdf)
-    assert os.path.exists(f"{PCI}{bdf}/driver"), f"{driver or 'nothing'} did not bind {bdf}"
-
-
 def driver_of(bdf):
     return os.path.basename(os.readlink(f"{PCI}{bdf}/driver"))
-
-
-def create_vf(pf):
-    """One VF of a PF, bound to nothing."""
-    sysfs_write(f"{PCI}{pf}/sriov_drivers_autoprobe", "0")
-    sysfs_write(f"{PCI}{pf}/sriov_numvfs", "0")
-    sysfs_write(f"{PCI}{pf}/sriov_numvfs", "1")
-    return os.path.basename(os.readlink(f"{PCI}{pf}/virtfn0"))
 
 
 def what_driver_said(bdf):
@@ -131,7 +102,7 @@ def test_modules():
 
 def test_offered():
     """The counter-example of the tests below."""
-    vf = create_vf(PF)
+    vf, = create_vfs(PF, 1)
     bind(vf, DRIVER)
     said = what_driver_said(vf)
     assert re.match(r"can be migrated, \d+ queues, controls in ", said), said
@@ -145,7 +116,7 @@ def test_offered():
 
 def test_controls_out_of_reach():
     """No path of the user leads to migration controls in the VF's own BAR."""
-    vf = create_vf(PF)
+    vf, = create_vfs(PF, 1)
     bind(vf, DRIVER)
     bar = os.stat(f"{PCI}{vf}/resource2").st_size
     hidden = bar // 2 if "controls in the VF's own BAR" in what_driver_said(vf) else 0
@@ -182,7 +153,7 @@ def test_pf_of_another_driver():
     own = driver_of(PF)
     bind(PF, "vfio-pci")
     try:
-        vf = create_vf(PF)
+        vf, = create_vfs(PF, 1)
         bind(vf, DRIVER)
         said = what_driver_said(vf)
         assert said == ("passed through without migration: "
@@ -227,7 +198,7 @@ def test_group_of_pf():
                 hw=os.environ["LAB_HW"])
         wait_for("the second accelerator", new_pf)
         pf = new_pf()
-        vf = create_vf(pf)
+        vf, = create_vfs(pf, 1)
         bind(vf, DRIVER)
         said = what_driver_said(vf)
         groups = {os.readlink(f"{PCI}{bdf}/iommu_group") for bdf in (pf, vf)}
@@ -242,18 +213,7 @@ def main():
     tests = [test_modules, test_offered, test_controls_out_of_reach, test_pf_of_another_driver]
     if "LAB_PORT_WITHOUT_ACS" in os.environ:
         tests.append(test_group_of_pf)
-    print(f"TAP version 13\n1..{len(tests)}", flush=True)
-    failed = 0
-    for number, test in enumerate(tests, 1):
-        try:
-            test()
-            result = "ok"
-        except (AssertionError, OSError, subprocess.SubprocessError) as error:
-            result = "not ok"
-            failed += 1
-            print(f"# {type(error).__name__}: {error} (line {error.__traceback__.tb_lineno})")
-        print(f"{result} {number} {test.__name__.removeprefix('test_')}", flush=True)
-    return failed != 0
+    return tap([(test.__name__.removeprefix("test_"), test) for test in tests])
 
 
 if __name__ == "__main__":

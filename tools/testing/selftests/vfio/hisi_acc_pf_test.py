@@ -7,27 +7,13 @@
 BDF is a VF of a HiSilicon ZIP accelerator. The PF's VFs are removed and made again. Output is TAP.
 """
 
-import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import threading
 
-from hisi_ctl import Ctl
-
-PCI = "/sys/bus/pci/devices/"
-DRIVER = "hisi_vfio_pci"
-
-
-def sysfs_write(path, value):
-    with open(path, "w", encoding="ascii") as file:
-        file.write(value)
-
-
-def sysfs_read(path):
-    with open(path, encoding="ascii") as file:
-        return file.read().strip()
+from hisi_ctl import (DRIVER, PCI, Ctl, arguments, bind, create_vfs, sysfs_read, sysfs_write,
+                      tap)
 
 
 class Background:
@@ -64,8 +50,7 @@ class Function:
 
     def walk(self, steps):
         for command, expected in steps:
-            answer = self.ctl.ask(command)
-            assert answer.startswith(expected), f"{command}: '{answer}' instead of '{expected}'"
+            self.ctl.expect(command, expected)
 
     def works(self):
         """After a reset everything does."""
@@ -82,8 +67,7 @@ class Function:
 
     def bind(self):
         if not os.path.exists(f"{PCI}{self.bdf}/driver"):
-            sysfs_write(f"{PCI}{self.bdf}/driver_override", DRIVER)
-            sysfs_write("/sys/bus/pci/drivers_probe", self.bdf)
+            bind(self.bdf, DRIVER)
 
     def restore(self):
         """PF driver, VFs and binding as they were."""
@@ -93,12 +77,6 @@ class Function:
         if not os.path.exists(PCI + self.bdf):
             create_vfs(self.pf, 2)
         self.bind()
-
-
-def create_vfs(pf, count):
-    sysfs_write(f"{PCI}{pf}/sriov_drivers_autoprobe", "0")
-    sysfs_write(f"{PCI}{pf}/sriov_numvfs", "0")
-    sysfs_write(f"{PCI}{pf}/sriov_numvfs", str(count))
 
 
 # What follows a reset of the PF: each VF was reset with it, and nobody is told. (What was done
@@ -137,9 +115,7 @@ def pf_reset(first, scratch):
     than a minute, and there are none.
     """
     first.close()
-    create_vfs(first.pf, len(PF_RESETS) + 1)
-    functions = [Function(os.path.basename(os.readlink(f"{PCI}{first.pf}/virtfn{n}")), first.mode)
-                 for n in range(len(PF_RESETS) + 1)]
+    functions = [Function(vf, first.mode) for vf in create_vfs(first.pf, len(PF_RESETS) + 1)]
     busy = functions[-1]
     failed = []
     try:
@@ -246,12 +222,16 @@ def trace_points(function, scratch):
         assert text in trace, f"no '{text}' in the trace"
 
 
+def run(test, function):
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            test(function, scratch)
+        finally:
+            function.restore()
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bdf")
-    parser.add_argument("-m", dest="mode", choices=("group", "cdev"),
-                        default=os.environ.get("VFIO_TEST_MODE", "cdev"))
+    parser = arguments(__doc__)
     parser.add_argument("-t", dest="only", help="only this test")
     parser.add_argument("-x", dest="without", help="all tests but this one")
     args = parser.parse_args()
@@ -260,27 +240,9 @@ def main():
                                               data_fd_outlives_all, vfs_removed, pf_unbound)}
     if not {args.only, args.without} <= {None, *tests}:
         parser.error(f"the tests are {', '.join(tests)}")
-    cases = [test for name, test in tests.items()
-             if args.only in (None, name) and args.without != name]
-
-    print(f"TAP version 13\n1..{len(cases)}", flush=True)
-    failed = 0
     function = Function(args.bdf, args.mode)
-    for number, test in enumerate(cases, 1):
-        result = "ok"
-        with tempfile.TemporaryDirectory() as scratch:
-            try:
-                test(function, scratch)
-            except (AssertionError, OSError, subprocess.SubprocessError) as error:
-                result = "not ok"
-                failed += 1
-                print(f"# {type(error).__name__}: {error}")
-            try:
-                function.restore()
-            except (OSError, SystemExit) as error:
-                print(f"# restoring: {error}")
-        print(f"{result} {number} {test.__name__}", flush=True)
-    return failed != 0
+    return tap([(name, lambda test=test: run(test, function)) for name, test in tests.items()
+                if args.only in (None, name) and args.without != name])
 
 
 if __name__ == "__main__":

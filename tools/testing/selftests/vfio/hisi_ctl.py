@@ -1,15 +1,75 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the scripts here share: the QMP client, and a guest in a VF under remote control."""
+"""What the scripts here share: arguments, TAP, sysfs, the QMP client, and a guest in a VF under
+remote control."""
 
+import argparse
 import os
 import subprocess
 import sys
+import traceback
 
 HERE = os.path.dirname(os.path.realpath(__file__))
 # Where the QMP client is: beside the programs in the emulated server, and in the source tree.
 sys.path += [os.path.join(HERE, "../demo"), os.path.join(HERE, "../../lab/demo")]
 
 from qmp import QMP  # noqa: E402,F401 (needs the path; for those who import it from here)
+
+DRIVER = "hisi_vfio_pci"
+PCI = "/sys/bus/pci/devices/"
+
+
+def arguments(doc):
+    """A parser for the arguments that scripts with a VF have."""
+    parser = argparse.ArgumentParser(description=doc,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bdf")
+    parser.add_argument("-m", dest="mode", choices=("group", "cdev"),
+                        default=os.environ.get("VFIO_TEST_MODE", "cdev"))
+    return parser
+
+
+def tap(tests):
+    """Runs (name, function) one after the other and returns the exit status."""
+    print(f"TAP version 13\n1..{len(tests)}", flush=True)
+    failed = 0
+    for number, (name, test) in enumerate(tests, 1):
+        result = "ok"
+        try:
+            test()
+        except (AssertionError, OSError, subprocess.SubprocessError) as error:
+            result = "not ok"
+            failed += 1
+            line = traceback.extract_tb(error.__traceback__)[-1].lineno
+            print(f"# {type(error).__name__}: {error} (line {line})")
+        print(f"{result} {number} {name}", flush=True)
+    return failed != 0
+
+
+def sysfs_write(path, value):
+    with open(path, "w", encoding="ascii") as file:
+        file.write(value)
+
+
+def sysfs_read(path):
+    with open(path, encoding="ascii") as file:
+        return file.read().strip()
+
+
+def bind(bdf, driver):
+    """Rebinds a function by driver_override; an empty driver gives it back to its own."""
+    sysfs_write(f"{PCI}{bdf}/driver_override", f"{driver}\n")
+    if os.path.exists(f"{PCI}{bdf}/driver"):
+        sysfs_write(f"{PCI}{bdf}/driver/unbind", bdf)
+    sysfs_write("/sys/bus/pci/drivers_probe", bdf)
+    assert os.path.exists(f"{PCI}{bdf}/driver"), f"{driver or 'nothing'} did not bind {bdf}"
+
+
+def create_vfs(pf, count):
+    """So many new VFs of a PF, bound to nothing."""
+    sysfs_write(f"{PCI}{pf}/sriov_drivers_autoprobe", "0")
+    sysfs_write(f"{PCI}{pf}/sriov_numvfs", "0")
+    sysfs_write(f"{PCI}{pf}/sriov_numvfs", str(count))
+    return [os.path.basename(os.readlink(f"{PCI}{pf}/virtfn{n}")) for n in range(count)]
 
 
 class Ctl:
@@ -36,6 +96,11 @@ class Ctl:
         if not answer.startswith("ok"):
             sys.exit(f"{self.program}: {line}: {answer}")
         return answer[3:]
+
+    def expect(self, line, expected):
+        """The answer has to begin like that."""
+        answer = self.ask(line)
+        assert answer.startswith(expected), f"{line}: '{answer}' instead of '{expected}'"
 
     def close(self):
         self.process.stdin.close()
