@@ -51,30 +51,10 @@ static bool session_ended(int fd, __u32 state)
 	return n < 0 && errno == ENODEV;
 }
 
-/* From RUNNING to any state; a stream is loaded so that RESUMING can be left again. */
-static int enter(struct vdev *d, __u32 state, const struct mig_stream *s, int *fd)
-{
-	int ret;
-
-	*fd = -1;
-	if (state == ST(RUNNING))
-		return 0;
-	ret = mig_set(d, state, fd);
-	if (!ret && state == ST(RESUMING))
-		ret = mig_fill(*fd, s->data, s->len, MIG_BULK, NULL);
-	return ret;
-}
-
 /* From any state to RUNNING; a session of RESUMING that got nothing is given up by a reset. */
 static int leave(struct vdev *d)
 {
 	return state_of(d) == ST(RESUMING) ? vdev_reset(d) : mig_set(d, ST(RUNNING), NULL);
-}
-
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
 }
 
 MIG_TEST_F(arcs, flags)
@@ -156,13 +136,13 @@ MIG_TEST_F(arcs, get_state)
 		struct vfio_device_feature_mig_state mig = { .data_fd = MIG_FD_UNTOUCHED };
 		int fd;
 
-		ASSERT_EQ(0, enter(&self->dev, state, &self->stream, &fd));
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd));
 		EXPECT_EQ(0, vdev_feature(&self->dev, VFIO_DEVICE_FEATURE_GET |
 					  VFIO_DEVICE_FEATURE_MIG_DEVICE_STATE, &mig,
 					  sizeof(mig)));
 		EXPECT_EQ(state, mig.device_state);
 		EXPECT_EQ(-1, mig.data_fd);
-		close_fd(fd);
+		mig_close_fd(fd);
 		ASSERT_EQ(0, leave(&self->dev));
 	}
 }
@@ -185,7 +165,7 @@ MIG_TEST_F(arcs, every_pair)
 			bool opens = false, closes = false;
 			int arcs, old, new, ret;
 
-			ASSERT_EQ(0, enter(&self->dev, from, &self->stream, &old)) ABOUT(from, to);
+			ASSERT_EQ(0, mig_enter(&self->dev, from, &self->stream, &old)) ABOUT(from, to);
 			arcs = mig_path(from, to, self->flags, path);
 			ret = mig_set(&self->dev, to, &new);
 			if (arcs < 0) {
@@ -211,8 +191,8 @@ MIG_TEST_F(arcs, every_pair)
 			if (new >= 0 && mig_state_saving(to)) {
 				EXPECT_FALSE(session_ended(new, to)) ABOUT(from, to);
 			}
-			close_fd(old);
-			close_fd(new);
+			mig_close_fd(old);
+			mig_close_fd(new);
 			ASSERT_EQ(0, leave(&self->dev)) ABOUT(from, to);
 		}
 	}
@@ -226,8 +206,8 @@ MIG_TEST_F(arcs, data_fd_closed_first)
 	MIG_EVERY_STATE(state, self->flags) {
 		int fd;
 
-		ASSERT_EQ(0, enter(&self->dev, state, &self->stream, &fd));
-		close_fd(fd);
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd));
+		mig_close_fd(fd);
 		EXPECT_EQ(state, state_of(&self->dev)) ABOUT(state, state);
 		EXPECT_EQ(0, leave(&self->dev)) ABOUT(state, ST(RUNNING));
 		EXPECT_EQ(ST(RUNNING), state_of(&self->dev)) ABOUT(state, ST(RUNNING));
@@ -240,13 +220,13 @@ MIG_TEST_F(arcs, reset_in_every_state)
 		struct mig_stream again = {};
 		int fd;
 
-		ASSERT_EQ(0, enter(&self->dev, state, &self->stream, &fd));
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd));
 		EXPECT_EQ(0, vdev_reset(&self->dev)) ABOUT(state, ST(RUNNING));
 		EXPECT_EQ(ST(RUNNING), state_of(&self->dev)) ABOUT(state, ST(RUNNING));
 		if (fd >= 0) {
 			EXPECT_TRUE(session_ended(fd, state)) ABOUT(state, ST(RUNNING));
 		}
-		close_fd(fd);
+		mig_close_fd(fd);
 		/* Usable as ever */
 		EXPECT_EQ(0, mig_snapshot(&self->dev, &again)) ABOUT(state, ST(RUNNING));
 		mig_stream_free(&again);
@@ -262,13 +242,13 @@ MIG_TEST_F(arcs, reset_from_outside)
 	MIG_EVERY_STATE(state, self->flags) {
 		int fd;
 
-		ASSERT_EQ(0, enter(&self->dev, state, &self->stream, &fd));
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd));
 		ASSERT_EQ(0, vdev_reset_from_outside(&self->dev));
 		EXPECT_EQ(ST(RUNNING), state_of(&self->dev)) ABOUT(state, ST(RUNNING));
 		if (fd >= 0) {
 			EXPECT_TRUE(session_ended(fd, state)) ABOUT(state, ST(RUNNING));
 		}
-		close_fd(fd);
+		mig_close_fd(fd);
 		if (mig_set(&self->dev, ST(STOP), NULL)) {
 			EXPECT_EQ(ST(RUNNING), state_of(&self->dev)) ABOUT(state, ST(RUNNING));
 			EXPECT_EQ(0, mig_set(&self->dev, ST(STOP), NULL)) ABOUT(state, ST(STOP));
@@ -299,7 +279,7 @@ MIG_TEST_F(arcs, close_in_every_state)
 	MIG_EVERY_STATE(state, self->flags) {
 		int fd;
 
-		ASSERT_EQ(0, enter(&self->dev, state, &self->stream, &fd));
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd));
 		vdev_close(&self->dev);
 		if (fd >= 0) {
 			EXPECT_TRUE(session_ended(fd, state)) ABOUT(state, ST(RUNNING));
@@ -311,14 +291,14 @@ MIG_TEST_F(arcs, close_in_every_state)
 			struct mig_stream again = {};
 			int now;
 
-			ASSERT_EQ(0, enter(&self->dev, state, &self->stream, &now));
+			ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &now));
 			EXPECT_TRUE(session_ended(fd, state)) ABOUT(state, state);
 			EXPECT_FALSE(session_ended(now, state)) ABOUT(state, state);
 			close(now);
 			ASSERT_EQ(0, leave(&self->dev));
 			mig_stream_free(&again);
 		}
-		close_fd(fd);
+		mig_close_fd(fd);
 	}
 }
 
@@ -363,7 +343,7 @@ static int migrate(struct vdev *d, __u32 flags, bool precopy)
 	}
 	if (!ret)
 		ret = mig_drain(fd, &s, MIG_BULK);
-	close_fd(fd);
+	mig_close_fd(fd);
 	if (!ret)
 		ret = mig_set(d, ST(STOP), NULL);
 	if (!ret)
@@ -380,21 +360,6 @@ static int migrate(struct vdev *d, __u32 flags, bool precopy)
 	return ret;
 }
 
-/* A save and a load, whatever the user has done to the device before */
-static void save_and_load(struct __test_metadata *_metadata, FIXTURE_DATA(arcs) *self)
-{
-	struct mig_stream s = {};
-	int fd;
-
-	ASSERT_EQ(0, mig_snapshot(&self->dev, &s));
-	EXPECT_EQ(self->stream.len, s.len);
-	ASSERT_EQ(0, mig_set(&self->dev, ST(RESUMING), &fd));
-	EXPECT_EQ(0, mig_fill(fd, s.data, s.len, MIG_BULK, NULL));
-	EXPECT_EQ(0, mig_set(&self->dev, ST(RUNNING), NULL));
-	close(fd);
-	mig_stream_free(&s);
-}
-
 /* A guest that has switched its device off does not keep it from moving. */
 MIG_TEST_F(arcs, memory_decode_off)
 {
@@ -403,9 +368,9 @@ MIG_TEST_F(arcs, memory_decode_off)
 
 	ASSERT_EQ(0, vdev_config_read16(&self->dev, command, &before));
 	ASSERT_EQ(0, vdev_config_write16(&self->dev, command, 0));
-	save_and_load(_metadata, self);
+	EXPECT_EQ(0, mig_save_and_load(&self->dev, self->stream.len, MIG_BULK));
 	ASSERT_EQ(0, vdev_config_write16(&self->dev, command, before));
-	save_and_load(_metadata, self);
+	EXPECT_EQ(0, mig_save_and_load(&self->dev, self->stream.len, MIG_BULK));
 }
 
 /* Nor one that has put it to sleep. */
@@ -414,9 +379,9 @@ MIG_TEST_F(arcs, low_power)
 	const __u32 set = VFIO_DEVICE_FEATURE_SET;
 
 	ASSERT_EQ(0, vdev_feature(&self->dev, set | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY, NULL, 0));
-	save_and_load(_metadata, self);
+	EXPECT_EQ(0, mig_save_and_load(&self->dev, self->stream.len, MIG_BULK));
 	ASSERT_EQ(0, vdev_feature(&self->dev, set | VFIO_DEVICE_FEATURE_LOW_POWER_EXIT, NULL, 0));
-	save_and_load(_metadata, self);
+	EXPECT_EQ(0, mig_save_and_load(&self->dev, self->stream.len, MIG_BULK));
 }
 
 MIG_TEST_F(arcs, several_migrations)
@@ -469,7 +434,7 @@ MIG_TEST_F(arcs, long_walk)
 		}
 		ASSERT_EQ(to, state_of(&self->dev)) ABOUT(at, to);
 		if (new >= 0) {
-			close_fd(fd);
+			mig_close_fd(fd);
 			fd = new;
 		}
 		if (arcs && to == ST(RESUMING)) {
@@ -478,7 +443,7 @@ MIG_TEST_F(arcs, long_walk)
 		}
 		at = to;
 	}
-	close_fd(fd);
+	mig_close_fd(fd);
 }
 
 int main(int argc, char **argv)

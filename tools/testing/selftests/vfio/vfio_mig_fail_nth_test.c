@@ -108,26 +108,9 @@ static bool fired(int file)
 		EXPECT_LT(0, nth - 1);						\
 	} while (0)
 
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
 static int works(struct vdev *d, const struct mig_stream *expected)
 {
-	struct mig_stream s = {};
-	int fd, ret = vdev_reset(d) ?: mig_snapshot(d, &s);
-
-	if (!ret && s.len != expected->len)
-		ret = -EBADMSG;
-	ret = ret ?: mig_set(d, ST(RESUMING), &fd);
-	if (!ret) {
-		ret = mig_fill(fd, s.data, s.len, MIG_BULK, NULL) ?: mig_set(d, ST(RUNNING), NULL);
-		close(fd);
-	}
-	mig_stream_free(&s);
-	return ret;
+	return vdev_reset(d) ?: mig_save_and_load(d, expected->len, MIG_BULK);
 }
 
 MIG_TEST_F(fail, open)
@@ -155,7 +138,7 @@ MIG_TEST_F(fail, every_arc)
 				continue;
 			ABOUT(from, to);
 			ASSERT_EQ(0, mig_set(&self->dev, from, NULL));
-			SWEEP(close_fd(fd),
+			SWEEP(mig_close_fd(fd),
 			      works(&self->dev, &self->stream) ?: mig_set(&self->dev, from, NULL),
 				fd = -1;
 				ret = mig_set(&self->dev, to, &fd);
@@ -169,7 +152,7 @@ MIG_TEST_F(fail, load)
 {
 	int fd = -1;
 
-	SWEEP(close_fd(fd), works(&self->dev, &self->stream),
+	SWEEP(mig_close_fd(fd), works(&self->dev, &self->stream),
 		fd = -1;
 		ret = mig_set(&self->dev, ST(RESUMING), &fd);
 		if (!ret)

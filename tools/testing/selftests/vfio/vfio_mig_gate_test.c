@@ -5,8 +5,6 @@
  */
 #include <pthread.h>
 #include <sched.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -31,16 +29,9 @@ FIXTURE(gate)
 
 MIG_VARIANTS(gate);
 
-static _Thread_local sigjmp_buf on_sigbus;
-
-static void sigbus(int sig)
-{
-	siglongjmp(on_sigbus, 1);
-}
-
 static bool map_touch(volatile __u32 *va)
 {
-	if (sigsetjmp(on_sigbus, 1))
+	if (sigsetjmp(mig_on_sigbus, 1))
 		return false;
 	(void)*va;
 	return true;
@@ -48,7 +39,7 @@ static bool map_touch(volatile __u32 *va)
 
 static bool map_write(volatile __u32 *va, __u32 value)
 {
-	if (sigsetjmp(on_sigbus, 1))
+	if (sigsetjmp(mig_on_sigbus, 1))
 		return false;
 	*va = value;
 	return true;
@@ -56,9 +47,7 @@ static bool map_write(volatile __u32 *va, __u32 value)
 
 FIXTURE_SETUP(gate)
 {
-	struct sigaction action = { .sa_handler = sigbus };
-
-	ASSERT_EQ(0, sigaction(SIGBUS, &action, NULL));
+	ASSERT_EQ(0, mig_catch_sigbus());
 	ASSERT_EQ(0, vdev_open(&self->dev, mig_bdf, variant->mode));
 	ASSERT_EQ(0, mig_flags(&self->dev, &self->flags));
 	ASSERT_EQ(0, mig_snapshot(&self->dev, &self->stream));
@@ -91,15 +80,11 @@ static bool runs(__u32 state)
 	       state == ST(PRE_COPY_P2P);
 }
 
-/* To a state by way of what the device has; RESUMING gets its stream. */
 static int enter(struct vdev *d, __u32 state, const struct mig_stream *s)
 {
-	int fd, ret = mig_set(d, state, &fd);
+	int fd, ret = mig_enter(d, state, s, &fd);
 
-	if (!ret && state == ST(RESUMING))
-		ret = mig_fill(fd, s->data, s->len, MIG_BULK, NULL);
-	if (!ret && fd >= 0)
-		close(fd);
+	mig_close_fd(fd);
 	return ret;
 }
 

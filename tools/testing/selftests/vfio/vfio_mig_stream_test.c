@@ -69,12 +69,6 @@ static int write_errno(int fd)
 	return n < 0 ? errno : 0;
 }
 
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
-}
-
 /* Loads a stream that the device saved and lets it run: 0 or the error of whatever refused. */
 static int load(struct vdev *d, const void *data, size_t len, size_t chunk)
 {
@@ -426,8 +420,8 @@ MIG_TEST_F(stream, data_size)
 		EXPECT_EQ(0, mig_size(&self->dev, &size)) ABOUT(state, ST(STOP_COPY));
 		EXPECT_LT(0, size) ABOUT(state, ST(STOP_COPY));
 		mig_stream_free(&s);
-		close_fd(rest);
-		close_fd(fd);
+		mig_close_fd(rest);
+		mig_close_fd(fd);
 		ASSERT_EQ(0, mig_set(&self->dev, ST(RUNNING), NULL));
 	}
 }

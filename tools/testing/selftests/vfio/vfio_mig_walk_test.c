@@ -15,8 +15,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -58,13 +56,6 @@ FIXTURE(walk)
 };
 
 MIG_VARIANTS(walk);
-
-static _Thread_local sigjmp_buf on_sigbus;
-
-static void sigbus(int sig)
-{
-	siglongjmp(on_sigbus, 1);
-}
 
 static unsigned int env(const char *name, unsigned int otherwise)
 {
@@ -115,8 +106,7 @@ static void keep_fd(struct walker *me, int fd)
 	old = w->fds[slot];
 	w->fds[slot] = fd;
 	pthread_mutex_unlock(&w->fds_lock);
-	if (old >= 0)
-		close(old);
+	mig_close_fd(old);
 }
 
 /* A reference of its own to one of the data fds, or -1 */
@@ -230,7 +220,7 @@ static void *walk_touches(void *arg)
 
 		switch (w->va ? pick(me, 4) : 3) {
 		case 0:
-			if (!sigsetjmp(on_sigbus, 1))
+			if (!sigsetjmp(mig_on_sigbus, 1))
 				*(volatile __u32 *)w->va;
 			break;
 		case 1:
@@ -241,7 +231,7 @@ static void *walk_touches(void *arg)
 			va = mmap(NULL, 4096, PROT_READ, MAP_SHARED, w->dev.fd, w->bar);
 			if (va == MAP_FAILED)
 				break;
-			if (!sigsetjmp(on_sigbus, 1))
+			if (!sigsetjmp(mig_on_sigbus, 1))
 				*(volatile __u32 *)va;
 			munmap(va, 4096);
 			break;
@@ -286,7 +276,6 @@ static void *walk_unbind(void *arg)
 
 FIXTURE_SETUP(walk)
 {
-	struct sigaction action = { .sa_handler = sigbus };
 	struct walk *w = &self->w;
 
 	self->seed = env("WALK_SEED", 1);
@@ -294,7 +283,7 @@ FIXTURE_SETUP(walk)
 	pthread_mutex_init(&w->fds_lock, NULL);
 	for (int i = 0; i < FDS; i++)
 		w->fds[i] = -1;
-	ASSERT_EQ(0, sigaction(SIGBUS, &action, NULL));
+	ASSERT_EQ(0, mig_catch_sigbus());
 	ASSERT_EQ(0, vdev_open(&w->dev, mig_bdf, variant->mode));
 	ASSERT_EQ(0, mig_flags(&w->dev, &w->flags));
 	ASSERT_EQ(0, mig_snapshot(&w->dev, &w->stream));
@@ -321,20 +310,12 @@ static void map_some_bar(struct walk *w)
 /* After whatever there was: reset, saved, loaded. */
 static void check_usable(struct __test_metadata *_metadata, struct walk *w)
 {
-	struct mig_stream s = {};
 	__u32 state;
-	int fd;
 
 	ASSERT_EQ(0, vdev_reset(&w->dev));
 	ASSERT_EQ(0, mig_get(&w->dev, &state));
 	EXPECT_EQ(ST(RUNNING), state);
-	ASSERT_EQ(0, mig_snapshot(&w->dev, &s));
-	EXPECT_EQ(w->stream.len, s.len);
-	ASSERT_EQ(0, mig_set(&w->dev, ST(RESUMING), &fd));
-	EXPECT_EQ(0, mig_fill(fd, s.data, s.len, 7, NULL));
-	EXPECT_EQ(0, mig_set(&w->dev, ST(RUNNING), NULL));
-	close(fd);
-	mig_stream_free(&s);
+	EXPECT_EQ(0, mig_save_and_load(&w->dev, w->stream.len, 7));
 }
 
 MIG_TEST_F(walk, everything_at_once)

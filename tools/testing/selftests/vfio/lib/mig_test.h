@@ -13,6 +13,8 @@
 #define SELFTESTS_MIG_TEST_H
 
 #include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,6 +43,32 @@
 		if (mig_state_offered(state, flags))
 
 static const char *mig_bdf, *mig_bdf2;
+
+/*
+ * For tests that touch a mapping which may be closed to them:
+ *
+ *	if (!sigsetjmp(mig_on_sigbus, 1))
+ *		touch it;
+ *
+ * after mig_catch_sigbus(), in any thread.
+ */
+static _Thread_local sigjmp_buf mig_on_sigbus;
+
+static inline void mig_sigbus(int sig)
+{
+	siglongjmp(mig_on_sigbus, sig);
+}
+
+static inline int mig_catch_sigbus(void)
+{
+	return sigaction(SIGBUS, &(struct sigaction){ .sa_handler = mig_sigbus }, NULL);
+}
+
+static inline void mig_close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
 
 static inline int mig_usage(const char *prog)
 {

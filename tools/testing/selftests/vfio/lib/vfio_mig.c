@@ -361,3 +361,35 @@ int mig_snapshot(struct vdev *d, struct mig_stream *s)
 	back = mig_set(d, VFIO_DEVICE_STATE_RUNNING, NULL);
 	return ret ?: back;
 }
+
+int mig_enter(struct vdev *d, __u32 state, const struct mig_stream *s, int *data_fd)
+{
+	int ret;
+
+	*data_fd = -1;
+	if (state == VFIO_DEVICE_STATE_RUNNING)
+		return 0;
+	ret = mig_set(d, state, data_fd);
+	if (!ret && state == VFIO_DEVICE_STATE_RESUMING)
+		ret = mig_fill(*data_fd, s->data, s->len, MIG_BULK, NULL);
+	return ret;
+}
+
+int mig_save_and_load(struct vdev *d, size_t len, size_t chunk)
+{
+	struct mig_stream s = {};
+	int fd, ret;
+
+	ret = mig_snapshot(d, &s);
+	if (!ret && s.len != len)
+		ret = -EBADMSG;
+	if (!ret)
+		ret = mig_set(d, VFIO_DEVICE_STATE_RESUMING, &fd);
+	if (!ret) {
+		ret = mig_fill(fd, s.data, s.len, chunk, NULL) ?:
+		      mig_set(d, VFIO_DEVICE_STATE_RUNNING, NULL);
+		close(fd);
+	}
+	mig_stream_free(&s);
+	return ret;
+}

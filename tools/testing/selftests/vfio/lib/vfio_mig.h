@@ -76,6 +76,16 @@ void mig_stream_free(struct mig_stream *s);
 
 /* RUNNING -> STOP_COPY, all of the stream, -> RUNNING. */
 int mig_snapshot(struct vdev *d, struct mig_stream *s);
+/*
+ * From RUNNING to any state, with the data fd of that, or -1. RESUMING is given the stream, so that
+ * it can be left again.
+ */
+int mig_enter(struct vdev *d, __u32 state, const struct mig_stream *s, int *data_fd);
+/*
+ * Does the device do what a migration wants? It is saved, has to give a stream of that length
+ * (else -EBADMSG), is loaded with it in pieces of chunk, and runs.
+ */
+int mig_save_and_load(struct vdev *d, size_t len, size_t chunk);
 
 /* The state machine, from the rules of <linux/vfio.h>. */
 const char *mig_state_name(__u32 state);
