@@ -20,6 +20,7 @@
 #include <linux/slab.h>
 
 #include "internal.h"
+#include "trace.h"
 
 static void fsm_release(struct kref *ref)
 {
@@ -241,7 +242,7 @@ void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev)
 	spin_lock(&fsm->reset_lock);
 	fsm->resets++;
 	spin_unlock(&fsm->reset_lock);
-	vfio_pci_mig_observe_reset(mdev, false);
+	trace_vfio_pci_mig_reset(mdev->core.vdev.dev, false);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_prepare);
 
@@ -287,7 +288,7 @@ void vfio_pci_mig_reset_done(struct vfio_pci_mig_device *mdev)
 	if (fsm->file)
 		vfio_pci_mig_file_mark_dead(fsm->file);
 	spin_unlock(&fsm->reset_lock);
-	vfio_pci_mig_observe_reset(mdev, true);
+	trace_vfio_pci_mig_reset(mdev->core.vdev.dev, true);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_done);
 

@@ -126,11 +126,12 @@ int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret);
 int vfio_pci_mig_fsm_open(struct vfio_pci_mig_device *mdev);
 void vfio_pci_mig_fsm_close(struct vfio_pci_mig_device *mdev);
 
+extern const char *const vfio_pci_mig_state_names[VFIO_DEVICE_STATE_NR];
+
 void vfio_pci_mig_observe_op(struct vfio_pci_mig_fsm *fsm, enum vfio_pci_mig_op op, long ret,
 			     u64 ns);
 void vfio_pci_mig_observe_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state from,
 			      enum vfio_device_mig_state to, int ret, u64 ns);
-void vfio_pci_mig_observe_reset(struct vfio_pci_mig_device *mdev, bool done);
 
 void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open);
 

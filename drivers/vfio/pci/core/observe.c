@@ -5,6 +5,7 @@
  * Nothing here takes the state mutex or touches the device, so that looking never disturbs a guest
  * and never waits for an arc. Documentation/ABI describes all files.
  */
+#include <kunit/visibility.h>
 #include <linux/debugfs.h>
 #include <linux/device.h>
 #include <linux/export.h>
@@ -17,7 +18,7 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-static const char *const state_names[VFIO_DEVICE_STATE_NR] = {
+const char *const vfio_pci_mig_state_names[VFIO_DEVICE_STATE_NR] = {
 	[VFIO_DEVICE_STATE_ERROR] = "ERROR",
 	[VFIO_DEVICE_STATE_STOP] = "STOP",
 	[VFIO_DEVICE_STATE_RUNNING] = "RUNNING",
@@ -27,6 +28,7 @@ static const char *const state_names[VFIO_DEVICE_STATE_NR] = {
 	[VFIO_DEVICE_STATE_PRE_COPY] = "PRE_COPY",
 	[VFIO_DEVICE_STATE_PRE_COPY_P2P] = "PRE_COPY_P2P",
 };
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_state_names);
 
 static const char *const op_names[VFIO_PCI_MIG_OP_NR] = {
 	[VFIO_PCI_MIG_OP_drain] = "drain",
@@ -76,16 +78,6 @@ void vfio_pci_mig_observe_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig
 	trace_vfio_pci_mig_arc(fsm->mdev->core.vdev.dev, from, to, fsm->state, ret, ns);
 }
 
-/**
- * vfio_pci_mig_observe_reset() - A reset begins or ends
- * @mdev: the device
- * @done: whether it ends
- */
-void vfio_pci_mig_observe_reset(struct vfio_pci_mig_device *mdev, bool done)
-{
-	trace_vfio_pci_mig_reset(mdev->core.vdev.dev, done);
-}
-
 static struct vfio_pci_mig_device *dev_mdev(struct device *dev)
 {
 	struct vfio_pci_core_device *core = dev_get_drvdata(dev);
@@ -121,7 +113,7 @@ static ssize_t state_show(struct device *dev, struct device_attribute *attr, cha
 		return sysfs_emit(buf, "\n");
 	if (!READ_ONCE(fsm->mdev))
 		return sysfs_emit(buf, "closed\n");
-	return sysfs_emit(buf, "%s%s\n", state_names[READ_ONCE(fsm->state)],
+	return sysfs_emit(buf, "%s%s\n", vfio_pci_mig_state_names[READ_ONCE(fsm->state)],
 			  vfio_pci_mig_fsm_reset_pending(fsm) ? " reset" : "");
 }
 static DEVICE_ATTR_RO(state);
@@ -142,8 +134,8 @@ static ssize_t last_arc_show(struct device *dev, struct device_attribute *attr, 
 
 	if (!arcs)
 		return sysfs_emit(buf, "\n");
-	return sysfs_emit(buf, "%s %s %d %llu\n", state_names[last.from], state_names[last.to],
-			  last.ret, last.ns);
+	return sysfs_emit(buf, "%s %s %d %llu\n", vfio_pci_mig_state_names[last.from],
+			  vfio_pci_mig_state_names[last.to], last.ret, last.ns);
 }
 static DEVICE_ATTR_RO(last_arc);
 

@@ -30,12 +30,6 @@
 /* Lengths at which the back end looks. The stream may end at the last two */
 static const size_t looks[] = { 4, PRECOPY_LEN, STREAM_LEN };
 
-static const char *const names[S(NR)] = {
-	[S(ERROR)] = "ERROR", [S(STOP)] = "STOP", [S(RUNNING)] = "RUNNING",
-	[S(STOP_COPY)] = "STOP_COPY", [S(RESUMING)] = "RESUMING", [S(RUNNING_P2P)] = "RUNNING_P2P",
-	[S(PRE_COPY)] = "PRE_COPY", [S(PRE_COPY_P2P)] = "PRE_COPY_P2P",
-};
-
 /* What one case has */
 struct fake {
 	struct kunit *test;
@@ -417,7 +411,7 @@ static const u8 states[] = {
 
 static void state_desc(const u8 *s, char *desc)
 {
-	strscpy(desc, names[*s], KUNIT_PARAM_DESC_SIZE);
+	strscpy(desc, vfio_pci_mig_state_names[*s], KUNIT_PARAM_DESC_SIZE);
 }
 
 KUNIT_ARRAY_PARAM(state, states, state_desc);
@@ -470,7 +464,8 @@ static const struct moment {
 
 static void moment_desc(const struct moment *m, char *desc)
 {
-	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s in %s", m->at, names[m->from]);
+	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%s in %s", m->at,
+		 vfio_pci_mig_state_names[m->from]);
 }
 
 KUNIT_ARRAY_PARAM(moment, moments, moment_desc);
