@@ -56,13 +56,19 @@ void hv_state_init(struct hisi_vfio_device *hv)
 	complete_all(&hv->drained);
 }
 
-static void hv_forget(struct hisi_vfio_device *hv)
+/* Returns whether a reset overtook the drain, so that the function may be paused. */
+static bool hv_forget(struct hisi_vfio_device *hv)
 {
+	bool overtaken;
+
 	flush_work(&hv->drain_work);
+	overtaken = hv->drain_overtaken;
+	hv->drain_overtaken = false;
 	hv->drain_err = 0;
 	hv->used_at_drain = false;
 	hv->loaded = false;
 	hv->ready = false;
+	return overtaken;
 }
 
 static void hv_mig_reset(struct vfio_pci_mig_device *mdev)
@@ -70,14 +76,12 @@ static void hv_mig_reset(struct vfio_pci_mig_device *mdev)
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
 	int ret;
 
-	hv_forget(hv);
+	if (!hv_forget(hv))
+		return;
 	/* Nobody starts a function that is reported to run. */
-	if (hv->drain_overtaken) {
-		hv->drain_overtaken = false;
-		ret = hv_qm_run(hv);
-		if (ret)
-			vfio_pci_mig_broken(mdev, ret);
-	}
+	ret = hv_qm_run(hv);
+	if (ret)
+		vfio_pci_mig_broken(mdev, ret);
 }
 
 static int hv_mig_open(struct vfio_pci_mig_device *mdev)
@@ -90,7 +94,6 @@ static void hv_mig_close(struct vfio_pci_mig_device *mdev)
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
 
 	hv_forget(hv);
-	hv->drain_overtaken = false;
 	hv_qm_unmap(hv);
 }
 
