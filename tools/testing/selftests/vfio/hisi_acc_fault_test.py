@@ -75,8 +75,8 @@ CASES = [
     ("load_fails_and_stays_stopped", [
         ("model job-slots=0", ""), ("post 5", "ok")] + SAVE + [
         ("set STOP", "ok"), ("set RESUMING", "ok"), ("model job-slots=8", ""),
-        ("unfinished", "ok {posted}"), ("fault mailbox-busy:{fn}", ""),
-        ("write {file}", "err ETIMEDOUT"), ("state", "ok ERROR"), ("unfinished", "ok {posted}")]),
+        ("unfinished", "ok {posted}"), ("fault mailbox-fail:{fn}", ""),
+        ("write {file}", "err EIO"), ("state", "ok ERROR"), ("unfinished", "ok {posted}")]),
 
     # The PF's error status is that of all its VFs.
     ("somebody_elses_error", [

@@ -165,7 +165,8 @@ MIG_TEST_F(arcs, every_pair)
 			bool opens = false, closes = false;
 			int arcs, old, new, ret;
 
-			ASSERT_EQ(0, mig_enter(&self->dev, from, &self->stream, &old)) ABOUT(from, to);
+			ASSERT_EQ(0, mig_enter(&self->dev, from, &self->stream, &old))
+				ABOUT(from, to);
 			arcs = mig_path(from, to, self->flags, path);
 			ret = mig_set(&self->dev, to, &new);
 			if (arcs < 0) {
