@@ -12,6 +12,7 @@
 #ifndef HW_MISC_HISI_ACC_H
 #define HW_MISC_HISI_ACC_H
 
+#include "qemu/bitops.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
 #include "qemu/timer.h"
@@ -106,11 +107,15 @@ typedef struct HisiAccFault {
 
 /* -------------------------------------------------- engines */
 
-/* A word of the capability block that the engine adds to the QM's own */
-typedef struct HisiAccCap {
-    uint16_t offset;
+typedef struct HisiAccReg {
+    uint32_t offset;
     uint32_t value;
-} HisiAccCap;
+} HisiAccReg;
+
+/* A stretch of guest memory */
+typedef struct HisiAccPiece {
+    uint64_t addr, len;
+} HisiAccPiece;
 
 /*
  * One accelerator engine. A job passes through fetch (guest memory may be
@@ -120,9 +125,11 @@ typedef struct HisiAccCap {
 typedef struct HisiAccEngine {
     const char *name;
     const char *vf_type;
-    uint16_t vf_device_id;
+    uint16_t device_id, vf_device_id;
     unsigned sqe_size;
-    const HisiAccCap *caps;         /* ends with offset 0 */
+    /* These end with offset 0 */
+    const HisiAccReg *caps;         /* words it adds to the QM's capabilities */
+    const HisiAccReg *reset;        /* PF BAR2: what does not reset to 0 */
     uint32_t raz, raz_end;          /* PF BAR2: counters, always 0 */
     uint32_t int_source, int_mask, int_status;
 
@@ -263,7 +270,14 @@ struct HisiAccVF {
     HisiAccFn *fn;
 };
 
+/* A 64-bit field of the SQE */
+static inline uint64_t hisi_acc_sqe_quad(const HisiAccJob *job, unsigned dw)
+{
+    return deposit64(job->sqe[dw], 32, 32, job->sqe[dw + 1]);
+}
+
 /* pci.c */
+void hisi_acc_engine_class_init(ObjectClass *klass, void *engine);
 uint8_t hisi_acc_revision(const HisiAccPF *pf);
 bool hisi_acc_fn_enabled(const HisiAccFn *fn);
 bool hisi_acc_irq(HisiAccFn *fn, unsigned vector);
@@ -304,6 +318,12 @@ void hisi_acc_jobs_finish_now(HisiAccFn *fn);
 bool hisi_acc_queue_idle(const HisiAccQueue *q);
 bool hisi_acc_fn_idle(const HisiAccFn *fn);
 unsigned hisi_acc_fn_posted(const HisiAccFn *fn);
+
+/* sgl.c */
+GArray *hisi_acc_sgl_walk(HisiAccFn *fn, uint64_t addr, uint64_t offset,
+                          uint64_t len);
+bool hisi_acc_pieces_copy(HisiAccFn *fn, GArray *pieces, uint8_t *buf,
+                          size_t len, bool to_guest);
 
 /* pf.c */
 extern const MemoryRegionOps hisi_acc_pf_ops;

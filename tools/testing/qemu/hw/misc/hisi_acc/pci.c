@@ -233,7 +233,8 @@ static void pf_realize(PCIDevice *dev, Error **errp)
     pf->fn[0].dev = dev;
 
     memory_region_init_io(&pf->bar, OBJECT(pf), &hisi_acc_pf_ops, pf,
-                          engine->name, HISI_ACC_PF_BAR_SIZE);
+                          object_get_typename(OBJECT(pf)),
+                          HISI_ACC_PF_BAR_SIZE);
     if (!shell_realize(dev, &pf->bar, hisi_acc_revision(pf), errp) ||
         !pcie_sriov_pf_init(dev, CAP_SRIOV, engine->vf_type,
                             engine->vf_device_id, HISI_ACC_VFS, HISI_ACC_VFS,
@@ -395,6 +396,23 @@ static void vf_class_init(ObjectClass *klass, void *data)
     dc->vmsd = &vmstate_hisi_acc;
     dc->user_creatable = false;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+}
+
+/* Of the types of one engine, for PF and VF */
+void hisi_acc_engine_class_init(ObjectClass *klass, void *data)
+{
+    const HisiAccEngine *engine = data;
+    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+    bool vf = object_class_dynamic_cast(klass, TYPE_HISI_ACC_VF);
+    g_autofree char *desc = g_strdup_printf("HiSilicon %s accelerator%s",
+                                            engine->name, vf ? " VF" : "");
+
+    if (!vf) {
+        HISI_ACC_PF_CLASS(klass)->engine = engine;
+    }
+    pc->device_id = vf ? engine->vf_device_id : engine->device_id;
+    pc->class_id = 0x1200; /* processing accelerator */
+    DEVICE_CLASS(klass)->desc = g_intern_string(desc);
 }
 
 static const TypeInfo hisi_acc_types[] = {

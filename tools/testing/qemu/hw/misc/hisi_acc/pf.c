@@ -305,6 +305,9 @@ void hisi_acc_pf_reset(HisiAccPF *pf, bool flr)
     PF_REG(pf, QM_ABN_INT_MASK) = UINT32_MAX;
     PF_REG(pf, QM_VFT_READY) = 1;       /* polled before the first operation */
     PF_REG(pf, QM_PEH_VENDOR_ID) = HISI_ACC_VENDOR_ID;
+    for (const HisiAccReg *r = pf->engine->reset; r && r->offset; r++) {
+        PF_REG(pf, r->offset) = r->value;
+    }
     /*
      * The PF driver selects the windows when it probes and never again, so an
      * FLR has to leave them where the migration driver uses them.

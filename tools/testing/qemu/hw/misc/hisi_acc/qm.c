@@ -56,7 +56,7 @@ static uint32_t capability(const HisiAccFn *fn, hwaddr off)
     case QM_CAP_EXT_BAR:
         return 0x14;
     }
-    for (const HisiAccCap *cap = pf->engine->caps; cap->offset; cap++) {
+    for (const HisiAccReg *cap = pf->engine->caps; cap->offset; cap++) {
         if (cap->offset == off) {
             return cap->value;
         }

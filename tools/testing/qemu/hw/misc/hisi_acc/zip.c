@@ -1,8 +1,8 @@
 /*
  * HiSilicon accelerator: ZIP engine, raw deflate and inflate
  *
- * The format of submissions and scatter lists is that of Linux's
- * drivers/crypto/hisilicon/zip and sgl.c ("type 3" SQEs with hardware SGLs);
+ * The format of submissions is that of Linux's
+ * drivers/crypto/hisilicon/zip ("type 3" SQEs with hardware SGLs);
  * real hardware knows more formats that no kernel submits.
  *
  * SPDX-License-Identifier: GPL-2.0-or-later
@@ -49,92 +49,16 @@ enum { ALG_COMPRESS = 0, ALG_DECOMPRESS = 1 };  /* of the queue, SQC alg type */
 #define REQUEST_DEFLATE     1
 #define BUFFER_SGL          1
 
-#define SGL_HEADER          64
-#define SGL_ENTRY           32
-/* Entries in use; 0x08 is the capacity in what the kernel writes */
-#define SGL_VALID_OFFSET    0x0a
-#define SGL_ENTRIES_MAX     255
-#define SGL_CHAIN_MAX       64
-
 /* Of one buffer: what a guest may make us allocate */
 #define BUFFER_MAX          (32 * MiB)
-
-/* A stretch of guest memory */
-typedef struct ZipPiece {
-    uint64_t addr, len;
-} ZipPiece;
 
 typedef struct ZipWork {
     uint8_t *in, *out;
     size_t in_len, out_max;
-    GArray *dest;               /* of ZipPiece */
+    GArray *dest;               /* of HisiAccPiece */
     int window_bits;
     bool compress;
 } ZipWork;
-
-/*
- * Collect the pieces of a logical buffer [offset, offset + len) from a chain of
- * SGLs
- */
-static GArray *sgl_walk(HisiAccFn *fn, uint64_t addr, uint64_t offset,
-                        uint64_t len)
-{
-    GArray *pieces = g_array_new(false, false, sizeof(ZipPiece));
-    g_autofree uint8_t *entries = g_malloc(SGL_ENTRIES_MAX * SGL_ENTRY);
-
-    for (unsigned i = 0; addr && len && i < SGL_CHAIN_MAX; i++) {
-        uint8_t header[SGL_HEADER];
-        unsigned valid;
-
-        if (!hisi_acc_dma_read(fn, addr, header, sizeof(header))) {
-            goto fail;
-        }
-        valid = lduw_le_p(header + SGL_VALID_OFFSET);
-        if (valid > SGL_ENTRIES_MAX ||
-            !hisi_acc_dma_read(fn, addr + SGL_HEADER, entries,
-                               valid * SGL_ENTRY)) {
-            goto fail;
-        }
-        for (unsigned j = 0; j < valid && len; j++) {
-            uint64_t base = ldq_le_p(entries + j * SGL_ENTRY);
-            uint64_t size = ldl_le_p(entries + j * SGL_ENTRY + 0x10);
-            uint64_t skip = MIN(offset, size);
-            ZipPiece piece = { base + skip, MIN(size - skip, len) };
-
-            offset -= skip;
-            len -= piece.len;
-            g_array_append_val(pieces, piece);
-        }
-        addr = ldq_le_p(header);
-    }
-    return pieces;
-
-fail:
-    g_array_free(pieces, true);
-    return NULL;
-}
-
-static bool sgl_copy(HisiAccFn *fn, GArray *pieces, uint8_t *buf, size_t len,
-                     bool to_guest)
-{
-    for (unsigned i = 0; i < pieces->len && len; i++) {
-        const ZipPiece *piece = &g_array_index(pieces, ZipPiece, i);
-        size_t n = MIN(piece->len, len);
-
-        if (!(to_guest ? hisi_acc_dma_write(fn, piece->addr, buf, n)
-                       : hisi_acc_dma_read(fn, piece->addr, buf, n))) {
-            return false;
-        }
-        buf += n;
-        len -= n;
-    }
-    return !len;
-}
-
-static uint64_t sqe_quad(const HisiAccJob *job, unsigned dw)
-{
-    return deposit64(job->sqe[dw], 32, 32, job->sqe[dw + 1]);
-}
 
 static void zip_fetch(HisiAccJob *job)
 {
@@ -157,13 +81,15 @@ static void zip_fetch(HisiAccJob *job)
         return;
     }
 
-    src = sgl_walk(job->fn, sqe_quad(job, SQE_SOURCE),
-                   extract32(sqe[SQE_TYPE], 0, 24), w->in_len);
-    w->dest = sgl_walk(job->fn, sqe_quad(job, SQE_DEST),
-                       extract32(sqe[SQE_OUTPUT_OFFSET], 0, 24), w->out_max);
+    src = hisi_acc_sgl_walk(job->fn, hisi_acc_sqe_quad(job, SQE_SOURCE),
+                            extract32(sqe[SQE_TYPE], 0, 24), w->in_len);
+    w->dest = hisi_acc_sgl_walk(job->fn, hisi_acc_sqe_quad(job, SQE_DEST),
+                                extract32(sqe[SQE_OUTPUT_OFFSET], 0, 24),
+                                w->out_max);
     w->in = g_malloc(w->in_len);
     w->out = g_malloc(w->out_max);
-    if (!src || !w->dest || !sgl_copy(job->fn, src, w->in, w->in_len, false)) {
+    if (!src || !w->dest ||
+        !hisi_acc_pieces_copy(job->fn, src, w->in, w->in_len, false)) {
         job->status = STATUS_DMA;
     }
     if (src) {
@@ -209,7 +135,7 @@ static void zip_complete(HisiAccJob *job)
     ZipWork *w = job->work;
 
     if (!job->status &&
-        !sgl_copy(job->fn, w->dest, w->out, job->bytes_out, true)) {
+        !hisi_acc_pieces_copy(job->fn, w->dest, w->out, job->bytes_out, true)) {
         job->status = STATUS_DMA;
     }
     if (job->status) {
@@ -252,7 +178,7 @@ static bool zip_is_spent(const uint32_t *sqe)
            extract32(sqe[SQE_STATUS], 0, 8);
 }
 
-static const HisiAccCap zip_caps[] = {
+static const HisiAccReg zip_caps[] = {
     { 0x3124, 0x00007c77 },     /* QM errors that are non-fatal */
     { 0x3128, 0x00006c77 },     /* ... that need a reset */
     { 0x312c, 0x00000008 },     /* ... that are correctable */
@@ -272,8 +198,9 @@ static const HisiAccCap zip_caps[] = {
 };
 
 static const HisiAccEngine zip_engine = {
-    .name = TYPE_HISI_ZIP,
+    .name = "ZIP",
     .vf_type = TYPE_HISI_ZIP_VF,
+    .device_id = 0xa250,
     .vf_device_id = 0xa251,
     .sqe_size = 128,
     .caps = zip_caps,
@@ -289,27 +216,15 @@ static const HisiAccEngine zip_engine = {
     .is_spent = zip_is_spent,
 };
 
-static void zip_class_init(ObjectClass *klass, void *data)
-{
-    PCIDeviceClass *pc = PCI_DEVICE_CLASS(klass);
-    bool vf = object_class_dynamic_cast(klass, TYPE_HISI_ACC_VF);
-
-    if (!vf) {
-        HISI_ACC_PF_CLASS(klass)->engine = &zip_engine;
-    }
-    pc->device_id = vf ? zip_engine.vf_device_id : 0xa250;
-    pc->class_id = 0x1200; /* processing accelerator */
-    DEVICE_CLASS(klass)->desc = vf ? "HiSilicon ZIP accelerator VF"
-                                   : "HiSilicon ZIP accelerator";
-}
-
 static const TypeInfo zip_types[] = {
     { .name = TYPE_HISI_ZIP,
       .parent = TYPE_HISI_ACC_PF,
-      .class_init = zip_class_init },
+      .class_init = hisi_acc_engine_class_init,
+      .class_data = (void *)&zip_engine },
     { .name = TYPE_HISI_ZIP_VF,
       .parent = TYPE_HISI_ACC_VF,
-      .class_init = zip_class_init },
+      .class_init = hisi_acc_engine_class_init,
+      .class_data = (void *)&zip_engine },
 };
 
 DEFINE_TYPES(zip_types)
