@@ -235,6 +235,28 @@ MIG_TEST_F(arcs, reset_in_every_state)
 }
 
 /*
+ * A hot reset is one, or it is refused because of others on the bus, which a VF always shares with
+ * its PF: then nothing may have changed, least of all the session.
+ */
+MIG_TEST_F(arcs, hot_reset_in_every_state)
+{
+	MIG_EVERY_STATE(state, self->flags) {
+		__u32 after = state;
+		int fd;
+
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd));
+		if (!vdev_hot_reset(&self->dev))
+			after = ST(RUNNING);
+		EXPECT_EQ(after, state_of(&self->dev)) ABOUT(state, after);
+		if (fd >= 0 && after == state && state != ST(RESUMING)) {
+			EXPECT_FALSE(session_ended(fd, state)) ABOUT(state, after);
+		}
+		mig_close_fd(fd);
+		EXPECT_EQ(0, leave(&self->dev)) ABOUT(state, ST(RUNNING));
+	}
+}
+
+/*
  * Somebody else resets the device. The user may be told by one refused arc, but has a device that
  * is in the state it says and can be used.
  */

@@ -114,6 +114,20 @@ int vdev_reset(struct vdev *d)
 	return ioctl(d->fd, VFIO_DEVICE_RESET) ? -errno : 0;
 }
 
+/* A reset of the bus, with what the user owns: the group, or by cdev all that his iommufd has */
+int vdev_hot_reset(struct vdev *d)
+{
+	char buf[sizeof(struct vfio_pci_hot_reset) + sizeof(__s32)] = {};
+	struct vfio_pci_hot_reset *reset = (void *)buf;
+
+	reset->argsz = sizeof(buf);
+	if (d->mode == VDEV_GROUP) {
+		reset->count = 1;
+		reset->group_fds[0] = d->group;
+	}
+	return ioctl(d->fd, VFIO_DEVICE_PCI_HOT_RESET, reset) ? -errno : 0;
+}
+
 /* A reset that the user of the device did not ask for */
 int vdev_reset_from_outside(struct vdev *d)
 {
