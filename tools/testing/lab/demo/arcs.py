@@ -48,7 +48,9 @@ class ArcTrace:
         self.probes = {
             "ioctl": ("p", "vfio_device_fops_unl_ioctl", "cmd=$arg2:u32"),
             "ioctl_end": ("r", "vfio_device_fops_unl_ioctl", "ret=$retval:s64"),
-            "arc": ("p", "vfio_mig_get_next_state", "cur=$arg2:u32 new=$arg3:u32"),
+            # A vfio_device begins with its device, that with its kobject, and that with its name.
+            "arc": ("p", "vfio_mig_get_next_state",
+                    "cur=$arg2:u32 new=$arg3:u32 device=+0(+0(+0($arg1))):string"),
             "read": ("p", read, ""),
             "read_end": ("r", read, "ret=$retval:s64"),
             "write": ("p", write, ""),
@@ -95,8 +97,9 @@ class ArcTrace:
             key = (match["name"], match["thread"])
             if event == "arc":
                 self._close(threads.pop(key, None), now, STATES[values["cur"]], 0)
-                threads[key] = {"vm": match["name"], "from": STATES[values["cur"]],
-                                "to": STATES[values["new"]], "start": now}
+                device = re.search(r'device="(.*?)"', match["arguments"])[1]
+                threads[key] = {"vm": match["name"], "device": device, "start": now,
+                                "from": STATES[values["cur"]], "to": STATES[values["new"]]}
                 arcs.append(threads[key])
             elif event in ("ioctl", "ioctl_end"):
                 arc = threads.pop(key, None)
@@ -117,4 +120,22 @@ class ArcTrace:
     @staticmethod
     def _close(arc, now, state, error):
         if arc:
-            arc.update(to=state, us=round(now - arc.pop("start"), 1), error=error)
+            arc.update(to=state, us=round(now - arc["start"], 1), error=error)
+
+
+def pauses(arcs):
+    """How the devices of a machine were paused when it stopped, or None if they were not: in P2P
+    states the pause has begun, and to leave these for a stopped one waits until it has ended."""
+    begins = [arc for arc in arcs if arc["from"] in ("RUNNING", "PRE_COPY")
+              and arc["to"].endswith("_P2P")]
+    ends = [arc for arc in arcs if arc["from"].endswith("_P2P")
+            and arc["to"] in ("STOP", "STOP_COPY")]
+    if not begins or not ends:
+        return None
+    begin = {arc["device"]: arc["start"] for arc in begins}
+    end = {arc["device"]: arc["start"] + arc["us"] for arc in ends}
+    return {"together": begin.keys() == end.keys() and
+                        max(begin.values()) < min(arc["start"] for arc in ends),
+            "all": round(max(end.values()) - min(begin.values()), 1),
+            "each": {device: round(end[device] - begin[device], 1)
+                     for device in end if device in begin}}

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Migrates a guest that works on a virtual function of the accelerator to another QEMU.
+"""Migrates a guest that works on virtual functions of accelerators to another QEMU.
 
-Runs in the lab's server. The guest compresses and decompresses without pause and checks every
-result; the device model counts the same jobs from below. Ends with status 0 only if not one job
-was lost, repeated or spoiled and nobody complained.
+Runs in the lab's server. The guest works without pause (it compresses and decompresses, encrypts
+and decrypts, agrees upon secrets) and checks every result; the device models count the same jobs
+from below. Ends with status 0 only if not one job was lost, repeated or spoiled and nobody
+complained.
 """
 
 import argparse
@@ -15,10 +16,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 
 import migrate
 import server
-from arcs import DATA_FILE, ArcTrace
+from arcs import DATA_FILE, ArcTrace, pauses
 from kmsg import KernelLog, bad_taint
 from qmp import QMPError
 from report import Report
@@ -31,92 +33,134 @@ GAUGES = ("in-flight", "max-in-flight", "posted")
 # What the kernel's own driver is known to do wrong. With the controls in the PF's window it rings
 # the VF's event queues at an offset that is in the window of the next VF.
 KNOWN_VIOLATIONS = {("hisi_acc_vfio_pci", "v4"): {"neighbour-window"}}
+# Drivers whose devices QEMU migrates only one at a time
+WITHOUT_P2P = ("hisi_acc_vfio_pci",)
 
 
-def arguments():
+def kinds(text):
+    """Kinds of accelerators, in the order of the guest's functions."""
+    names = text.split(",")
+    for name in names:
+        if name not in server.KINDS:
+            raise argparse.ArgumentTypeError(f"'{name}' is none of {', '.join(server.KINDS)}")
+    return names
+
+
+def arguments(driver, argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--vfs", type=kinds, default="zip", metavar="KIND,...",
+                        help="the functions that the guest has, as zip,sec,hpre or zip,zip")
     parser.add_argument("--pause", action="store_true", help="stop and continue the guest instead")
     parser.add_argument("--cancel", action="store_true",
                         help="begin migrations and cancel them instead, early and late")
     parser.add_argument("--cost", action="store_true",
                         help="first count the register accesses of each arc, of all drivers")
-    parser.add_argument("--jobs", type=int, default=500, help="jobs to wait for in each phase")
+    parser.add_argument("--jobs", type=int, default=500,
+                        help="jobs to wait for in each phase, shared by the functions")
     parser.add_argument("--memory", type=int, default=256, help="memory of the guest in MiB")
     parser.add_argument("--cpus", type=int, default=1, help="processors of the guest")
-    parser.add_argument("--tfms", type=int, default=4, help="queue pairs the guest works on")
-    parser.add_argument("--depth", type=int, default=8, help="jobs in flight on each of them")
+    parser.add_argument("--tfms", type=int, default=16,
+                        help="queue pairs of each function; the guest works on all of them")
+    parser.add_argument("--depth", type=int, default=2, help="jobs in flight on each of them")
     parser.add_argument("--job-time-ns", type=int, default=40_000_000,
                         help="time that the model takes for a job; long enough to catch some "
                              "in flight, whenever the device is stopped")
     parser.add_argument("--job-slots", type=int, default=8,
                         help="jobs of a function that the model works on at once")
-    return parser.parse_args()
+    args = parser.parse_args(argv)
+    if len(args.vfs) > 1 and driver in WITHOUT_P2P:
+        parser.error(f"{driver} has no P2P states, without which QEMU migrates no guest with more "
+                     "than one function; give it one, or take another driver")
+    return args
 
 
 class Demo:
-    """One guest, on the first of two VFs, and what is done to it."""
+    """One guest, on half of the functions, and what is done to it: it moves to the other half."""
 
-    def __init__(self, args, out):
+    def __init__(self, args, driver, out):
         self.args, self.out = args, out
         self.run_dir = tempfile.mkdtemp()  # for sockets, which not every file system can hold
-        self.driver = os.environ["LAB_DRIVER"]
-        self.report = Report(hw=os.environ["LAB_HW"], driver=self.driver,
+        self.driver = driver
+        self.report = Report(hw=os.environ["LAB_HW"], driver=self.driver, vfs=args.vfs,
                              release=os.uname().release, steps=[])
         self.machines = []
-        self.model = server.Model()
-        self.tuned = {}
+        self.kinds = Counter(args.vfs)
+        self.places = [f"vf{number} {kind}" for number, kind in enumerate(args.vfs)]
+        self.models = server.Models()
+        self.tuned = []
         self.log = None
-        self.vfs = []
+        self.source_vfs, self.target_vfs = [], []
         self.load = None
         self.base = {}
-        self.seen = self.model.stats()["violation-kinds"]
+        self.seen = self.violation_counts()
 
     def say(self, text):
         print(f"* {text}", flush=True)
 
-    # The model's view
+    # The models' view. A function is known by its kind and number.
 
     def tune(self, **properties):
-        for name, value in properties.items():
-            name = name.replace("_", "-")
-            self.tuned[name] = self.model.get(name)
-            self.model.set(name, value)
+        for kind in self.kinds:
+            for name, value in properties.items():
+                name = name.replace("_", "-")
+                self.tuned.append((kind, name, self.models.get(kind, name)))
+                self.models.set(kind, name, value)
+
+    def counters(self):
+        """All counters of our functions."""
+        stats = {kind: self.models.stats(kind)["functions"] for kind in self.kinds}
+        return {(kind, number): stats[kind][number] for kind, number in
+                map(server.function_of, self.source_vfs + self.target_vfs)}
 
     def counted(self):
         """The counters of our functions since the work began."""
-        functions = self.model.stats()["functions"]
-        return {number: {name: value - (0 if name in GAUGES else base[name])
-                         for name, value in functions[number].items() if name != "enabled"}
-                for number, base in self.base.items()}
+        return {function: {name: value - (0 if name in GAUGES else self.base[function][name])
+                           for name, value in counters.items() if name != "enabled"}
+                for function, counters in self.counters().items()}
 
     def jobs(self):
-        return sum(function["jobs"] for function in self.counted().values())
+        """The jobs that were done, in the order of the guest's functions."""
+        counted = self.counted()
+        return [sum(counted[server.function_of(vf)]["jobs"] for vf in place)
+                for place in zip(self.source_vfs, self.target_vfs)]
 
-    def work(self, jobs, what):
-        """Waits until so many more jobs are done."""
-        goal = self.jobs() + jobs
-        wait(what, lambda: self.jobs() >= goal, self.load.alive)
+    def placed(self, values):
+        return dict(zip(self.places, values))
+
+    def enough(self):
+        """Says when each of the guest's functions has done its share from now on."""
+        share = -(-self.args.jobs // len(self.args.vfs))
+        goals = [done + share for done in self.jobs()]
+        return lambda: all(done >= goal for done, goal in zip(self.jobs(), goals))
+
+    def work(self, what):
+        wait(what, self.enough(), self.load.alive)
+
+    def violation_counts(self):
+        return sum((Counter(self.models.stats(kind)["violation-kinds"]) for kind in self.kinds),
+                   Counter())
 
     def violations(self, driver):
         """Kinds and numbers of violations since the last call, but for those that are known."""
-        before, self.seen = self.seen, self.model.stats()["violation-kinds"]
-        new = {kind: count - before.get(kind, 0) for kind, count in self.seen.items()}
+        before, self.seen = self.seen, self.violation_counts()
         known = KNOWN_VIOLATIONS.get((driver, self.report.facts["hw"]), set())
-        return {kind: count for kind, count in new.items() if count and kind not in known}
+        return {kind: count for kind, count in (self.seen - before).items() if kind not in known}
 
     # What the arcs cost, with nothing but one idle guest program on the VF
 
     def cost(self):
+        vf, kind = self.source_vfs[0], self.args.vfs[0]
         files = {driver: f"{self.out}/cost-{driver}.json" for driver in DATA_FILE}
         for driver, file in files.items():
             self.say(f"register accesses of {driver} are counted")
-            server.bind(self.vfs[0], driver)
-            self.model.close()  # the monitor's port has room for one
-            subprocess.run(["hisi_acc_cost.py", "count", self.vfs[0], "-o", file], check=True)
-            self.model = server.Model()
+            server.bind(vf, driver)
+            self.models.close()  # the monitor's port has room for one
+            subprocess.run(["hisi_acc_cost.py", "count", vf, "--device", f"{kind}0", "-o", file],
+                           check=True)
+            self.models = server.Models()
             self.report.none(f"cost: {driver} commits no protocol violations",
                              self.violations(driver))
-        server.bind(self.vfs[0], self.driver)
+        server.bind(vf, self.driver)
 
         ours, reference = files
         compare = subprocess.run(["hisi_acc_cost.py", "compare", files[ours], files[reference]],
@@ -130,22 +174,22 @@ class Demo:
 
     # The machines
 
-    def machine(self, name, vf, **more):
-        vm = VM(name, self.out, vf=vf, memory=self.args.memory, cpus=self.args.cpus,
+    def machine(self, name, vfs, **more):
+        vm = VM(name, self.out, vfs=vfs, memory=self.args.memory, cpus=self.args.cpus,
                 run=self.run_dir, **more)
         self.machines.append(vm)
         return vm.start()
 
     def boot(self):
-        source = self.machine("source", self.vfs[0])
-        self.load = Load(source)
+        source = self.machine("source", self.source_vfs)
+        self.load = Load(source, self.kinds)
         ready = self.load.ready()
         self.report.facts["guest_kernel"] = ready["kernel"]
-        functions = self.model.stats()["functions"]
-        self.base = {number: functions[number]
-                     for number in map(server.function_of, self.vfs)}
+        # Not before: the guest's kernel tests its algorithms on the accelerators.
+        self.tune(job_time_ns=self.args.job_time_ns, job_slots=self.args.job_slots)
+        self.base = self.counters()
         self.load.begin(tfms=self.args.tfms, depth=self.args.depth)
-        self.work(self.args.jobs, "the guest's first jobs")
+        self.work("the guest's first jobs")
         return source
 
     # What can be done to a guest; each is one step of the report
@@ -160,99 +204,124 @@ class Demo:
                 facts.update(action(*args))
         finally:
             facts["arcs"], facts["data"] = trace.result()
+            facts["pauses"] = pauses([arc for arc in facts["arcs"] if arc["vm"] == "source"])
             self.report.check(f"{name}: the device took every arc it was told to",
                               facts["arcs"] and not any(arc["error"] for arc in facts["arcs"]),
                               [arc for arc in facts["arcs"] if arc["error"]])
 
-    def enough(self):
-        goal = self.jobs() + self.args.jobs
-        return lambda: self.jobs() >= goal
+    def paused_together(self):
+        """Of the step that was the last: no device's pause was waited for before all had begun."""
+        facts = self.report.facts["steps"][-1]
+        if len(self.args.vfs) > 1:
+            self.report.check(f"{facts['step']}: all devices were pausing before one was waited for",
+                              facts["pauses"] and facts["pauses"]["together"], facts["pauses"])
 
     def pause(self, source):
         source.qmp.cmd("stop")
-        stopped = self.counted()[server.function_of(source.vf)]
-        self.report.none("pause: nothing was in flight while stopped", stopped["in-flight"])
+        stopped = self.counted()
+        self.report.none("pause: nothing was in flight while stopped",
+                         sum(stopped[server.function_of(vf)]["in-flight"] for vf in source.vfs))
         source.qmp.cmd("cont")
-        self.work(self.args.jobs, "work after the pause")
+        self.work("work after the pause")
         return {}
 
     def cancel(self, source, late):
-        target = self.machine(f"cancelled-{'late' if late else 'early'}", self.vfs[1],
+        target = self.machine(f"cancelled-{'late' if late else 'early'}", self.target_vfs,
                               incoming=True)
         migrate.cancel(source, target, f"{self.run_dir}/migration", self.enough(), late)
         target.end()
-        self.work(self.args.jobs, "work after the cancelled migration")
+        self.work("work after the cancelled migration")
         return {}
 
     def migrate(self, source):
-        target = self.machine("target", self.vfs[1], incoming=True)
-        numbers = [server.function_of(vf) for vf in self.vfs]
-        before = self.counted()[numbers[0]]
+        target = self.machine("target", self.target_vfs, incoming=True)
+        functions = list(map(server.function_of, source.vfs))
+        before = self.counted()
         self.load.alive()
         info = migrate.migrate(source, target, f"{self.run_dir}/migration", self.enough())
         self.load.vm = target
-        after = self.counted()[numbers[0]]
-        self.work(self.args.jobs, "work on the destination")
+        after = self.counted()
+        self.work("work on the destination")
 
-        saved, loaded = source.device_bytes()["saved"], target.device_bytes()["loaded"]
-        self.report.facts["jobs"] = {"before": before["jobs"],
-                                     "during": after["jobs"] - before["jobs"]}
-        self.report.check("migration: the guest worked while it was migrated",
-                          after["jobs"] > before["jobs"])
+        self.report.facts["jobs"] = {
+            "before": self.placed(before[function]["jobs"] for function in functions),
+            "during": self.placed(after[function]["jobs"] - before[function]["jobs"]
+                                  for function in functions)}
+        self.report.check("migration: each function worked while the guest was migrated",
+                          all(self.report.facts["jobs"]["during"].values()))
+        saved, loaded = source.device_bytes("saved"), target.device_bytes("loaded")
         self.report.check("migration: the destination loaded what the source saved",
-                          saved and saved == loaded, f"{saved} saved, {loaded} loaded")
+                          all(saved) and saved == loaded, f"{saved} saved, {loaded} loaded")
         return {"migration": {
             "total time (ms)": info["total-time"], "downtime (ms)": info["downtime"],
             "setup time (ms)": info["setup-time"],
             "memory transferred (bytes)": info["ram"]["transferred"],
-            "device state (bytes)": saved,
-            "jobs finished by pausing": after["pause-drained"] - before["pause-drained"],
-            "jobs posted and left to the destination": after["posted"]}}
+            "device state (bytes)": sum(saved)},
+            "devices": [{
+                "device": place, "from": source_vf, "to": target_vf,
+                "state (bytes)": size,
+                "finished by pausing": (after[function]["pause-drained"] -
+                                        before[function]["pause-drained"]),
+                "left to the destination": after[function]["posted"]}
+                for place, function, source_vf, target_vf, size in
+                zip(self.places, functions, source.vfs, target.vfs, saved)]}
 
     # The whole
 
     def run(self):
-        self.vfs = server.setup(2)
+        # A guest's driver fills one function with queues before it takes the next of the kind.
+        vfs = server.setup({kind: 2 * count for kind, count in self.kinds.items()},
+                           queues=2 * self.args.tfms)
+        self.source_vfs = [vfs[kind].pop(0) for kind in self.args.vfs]
+        self.target_vfs = [vfs[kind].pop(0) for kind in self.args.vfs]
         self.log = KernelLog()
         if self.args.cost:
             self.cost()
-        self.tune(job_time_ns=self.args.job_time_ns, job_slots=self.args.job_slots)
-        self.say(f"guest boots on {self.vfs[0]}, {self.driver}, {os.environ['LAB_HW']}")
+        self.say(f"guest boots on {', '.join(self.source_vfs)}, {self.driver}, {os.environ['LAB_HW']}")
         source = self.boot()
         if self.args.pause:
             self.step("pause", self.pause, source)
+            self.paused_together()
         if self.args.cancel:
             self.step("cancel early", self.cancel, source, False)
             self.step("cancel late", self.cancel, source, True)
+            self.paused_together()
         if not (self.args.pause or self.args.cancel):
             self.step("migration", self.migrate, source)
+            self.paused_together()
         self.say("guest stops its work")
-        self.judge(self.load.verdict())
+        self.judge(*self.load.verdict())
 
-    def judge(self, verdict):
+    def judge(self, verdicts, guest):
         report, facts = self.report, self.report.facts
-        counted, stats = self.counted(), self.model.stats()
-        done = self.jobs()
+        counted, jobs = self.counted(), self.jobs()
 
         if "jobs" in facts:
-            facts["jobs"]["after"] = counted[server.function_of(self.vfs[1])]["jobs"]
-        facts["jobs"] = {**facts.get("jobs", {}), "all": done}
-        facts["guest"] = {key: value for key, value in verdict.items() if key != "faults"}
-        facts["model"] = {"violations": stats["violation-kinds"], "functions": counted}
-        facts["kernel"] = {"server": self.log.faults(), "guest": verdict["faults"]}
+            facts["jobs"]["after"] = self.placed(counted[server.function_of(vf)]["jobs"]
+                                                 for vf in self.target_vfs)
+        facts["jobs"] = {**facts.get("jobs", {}), "all": self.placed(jobs)}
+        facts["guest"] = verdicts
+        facts["model"] = {
+            "violations": self.violation_counts(),
+            "functions": {" ".join(map(str, function)): counters
+                          for function, counters in counted.items()}}
+        facts["kernel"] = {"server": self.log.faults(), "guest": guest["faults"]}
 
-        for name in FATAL:
-            report.none(f"guest: no {name}", verdict[name])
-        report.check("guest: stopped by itself", verdict["state"] == "stopped", verdict["state"])
-        report.check("guest: every job that was submitted completed",
-                     verdict["completed"] == verdict["submitted"])
-        report.check("model: executed each of the guest's jobs exactly once",
-                     done == verdict["completed"],
-                     f"{done} executed, {verdict['completed']} completed in the guest")
+        for kind, verdict in verdicts.items():
+            for name in FATAL:
+                report.none(f"guest: no {name} ({kind})", verdict[name])
+            report.check(f"guest: stopped by itself ({kind})", verdict["state"] == "stopped",
+                         verdict["state"])
+            report.check(f"guest: every job that was submitted completed ({kind})",
+                         verdict["completed"] == verdict["submitted"])
+            done = sum(f["jobs"] for function, f in counted.items() if function[0] == kind)
+            report.check(f"model: executed each of the guest's jobs exactly once ({kind})",
+                         done == verdict["completed"],
+                         f"{done} executed, {verdict['completed']} completed in the guest")
         report.none("model: no failed jobs", sum(f["job-errors"] for f in counted.values()))
         report.none("model: no protocol violations", self.violations(self.driver))
-        report.none("guest: no kernel warnings", verdict["faults"])
-        report.none("guest: kernel not tainted", bad_taint(verdict["taint"]))
+        report.none("guest: no kernel warnings", guest["faults"])
+        report.none("guest: kernel not tainted", bad_taint(guest["taint"]))
         report.none("server: no kernel warnings", facts["kernel"]["server"])
         report.none("server: kernel not tainted", bad_taint(self.log.taint()))
 
@@ -269,18 +338,19 @@ class Demo:
     def end(self):
         for vm in reversed(self.machines):
             vm.end()
-        for name, value in self.tuned.items():
-            self.model.set(name, value)
-        self.model.close()
+        for setting in self.tuned:
+            self.models.set(*setting)
+        self.models.close()
         shutil.rmtree(self.run_dir)
 
 
 def main():
-    args = arguments()
+    driver = os.environ["LAB_DRIVER"]
+    args = arguments(driver)
     out = os.environ["LAB_OUT"]
     os.makedirs(out, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
-    demo = Demo(args, out)
+    demo = Demo(args, driver, out)
     error = "interrupted"
     try:
         demo.run()

@@ -53,13 +53,15 @@ def table(title, rows, header):
 
 
 def jobs(facts):
-    table("jobs, as the device model counted them",
-          [(phase, facts[phase]) for phase in facts], ("phase", "jobs"))
+    table("jobs of each function, as the device model counted them",
+          [(phase, *done.values(), sum(done.values())) for phase, done in facts.items()],
+          ("phase", *facts["all"], "all"))
 
 
 def guest(facts):
     table("the guest's own account",
-          [(key, value) for key, value in facts.items() if key != "faults"], ("what", "value"))
+          [(key, *(verdict[key] for verdict in facts.values()))
+           for key in next(iter(facts.values()))], ("what", *facts))
 
 
 def steps(facts):
@@ -67,10 +69,17 @@ def steps(facts):
         if "migration" in step:
             table(f"{step['step']}, as QEMU reports it",
                   list(step["migration"].items()), ("what", "value"))
+            table(f"{step['step']}: devices", [list(device.values()) for device in step["devices"]],
+                  list(step["devices"][0]))
         table(f"{step['step']}: time of each arc",
-              [(arc["vm"], f"{arc['from']} -> {arc['to']}", arc["us"],
+              [(arc["vm"], arc["device"], f"{arc['from']} -> {arc['to']}", arc["us"],
                 f"error {arc['error']}" if arc["error"] else "") for arc in step["arcs"]],
-              ("machine", "arc", "us", ""))
+              ("machine", "device", "arc", "us", ""))
+        if step["pauses"]:
+            each = step["pauses"]["each"]
+            table(f"{step['step']}: from the begin of a pause to a stopped device",
+                  [*each.items(), ("the sum of these", round(sum(each.values()), 1)),
+                   ("all of them", step["pauses"]["all"])], ("device", "us"))
         if step["data"]:
             table(f"{step['step']}: device state through the data file",
                   [(vm, call, total["calls"], total["bytes"], round(total["us"], 1),
@@ -86,7 +95,7 @@ def model(facts):
     table("what the device model counted since the work began",
           [(name, *(function.get(name, 0) for function in functions.values()))
            for name in counters],
-          ("counter", *(f"function {number}" for number in functions)))
+          ("counter", *functions))
     if facts["violations"]:
         table("protocol violations since the server booted, of all drivers",
               list(facts["violations"].items()), ("kind", "count"))

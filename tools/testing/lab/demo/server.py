@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The server's accelerator: its virtual functions, and the device model behind it."""
+"""The server's accelerators: their virtual functions, and the device models behind them."""
 
 import glob
 import os
@@ -7,7 +7,11 @@ import subprocess
 
 from qmp import QMP
 
-PF_IDS = ("0x19e5", "0xa250")
+# PCI device IDs of the physical functions
+PF_IDS = {"0xa250": "zip", "0xa255": "sec", "0xa258": "hpre"}
+KINDS = tuple(PF_IDS.values())
+# What a PF leaves of its 1024 queues to its virtual functions
+QUEUES = 960
 
 
 def sysfs(path):
@@ -15,10 +19,13 @@ def sysfs(path):
         return file.read().strip()
 
 
-def setup(vfs):
-    """Creates VFs, bound for migration; returns their addresses."""
-    return subprocess.run(["lab-setup", str(vfs)], check=True, text=True,
-                          stdout=subprocess.PIPE).stdout.split()
+def setup(counts, queues):
+    """Creates functions of each kind, with so many queues each, some of them bound for migration;
+    returns the addresses of these, by kind."""
+    wishes = [f"{kind}={count}/{QUEUES // queues}" for kind, count in counts.items()]
+    vfs = iter(subprocess.run(["lab-setup", *wishes], check=True, text=True,
+                              stdout=subprocess.PIPE).stdout.split())
+    return {kind: [next(vfs) for _ in range(count)] for kind, count in counts.items()}
 
 
 def bind(bdf, driver):
@@ -26,36 +33,34 @@ def bind(bdf, driver):
 
 
 def function_of(bdf):
-    """The number that the accelerator knows a VF by: 1 for its first."""
-    for pf in glob.glob("/sys/bus/pci/devices/*"):
-        if (sysfs(f"{pf}/vendor"), sysfs(f"{pf}/device")) != PF_IDS:
-            continue
-        for link in glob.glob(f"{pf}/virtfn*"):
-            if os.path.basename(os.path.realpath(link)) == bdf:
-                return int(link.rpartition("virtfn")[2]) + 1
-    raise LookupError(f"{bdf} is no virtual function of a ZIP accelerator")
+    """What the device model knows a VF by: its kind, and its number, which is 1 for the first."""
+    pf = f"/sys/bus/pci/devices/{bdf}/physfn"
+    for link in glob.glob(f"{pf}/virtfn*"):
+        if os.path.basename(os.path.realpath(link)) == bdf:
+            return PF_IDS[sysfs(f"{pf}/device")], int(link.rpartition("virtfn")[2]) + 1
+    raise LookupError(f"{bdf} is no virtual function")
 
 
-class Model:
-    """The device model, through the monitor of the machine this server is."""
+class Models:
+    """The device models, one of each kind, through the monitor of the machine this server is."""
 
-    def __init__(self, path="/machine/peripheral/zip0"):
-        self.path = path
+    def __init__(self):
         self.qmp = QMP(os.environ["LAB_QMP"])
 
-    def set(self, name, value):
-        self.qmp.cmd("qom-set", path=self.path, property=name, value=value)
+    @staticmethod
+    def path(kind):
+        return f"/machine/peripheral/{kind}0"
 
-    def get(self, name):
-        return self.qmp.cmd("qom-get", path=self.path, property=name)
+    def set(self, kind, name, value):
+        self.qmp.cmd("qom-set", path=self.path(kind), property=name, value=value)
 
-    def stats(self):
-        stats = self.get("stats")
+    def get(self, kind, name):
+        return self.qmp.cmd("qom-get", path=self.path(kind), property=name)
+
+    def stats(self, kind):
+        stats = self.get(kind, "stats")
         stats["functions"] = {function.pop("fn"): function for function in stats["functions"]}
         return stats
-
-    def function(self, number):
-        return self.stats()["functions"][number]
 
     def close(self):
         self.qmp.close()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""One virtual machine: stock QEMU, a virtual function, a serial console; and the work in it."""
+"""One virtual machine: stock QEMU, virtual functions, a serial console; and the work in it."""
 
 import os
 import re
@@ -41,9 +41,9 @@ class VM:
     qemu = "qemu-system-aarch64"
     machine = ("-M", "virt,gic-version=host", "-accel", "kvm", "-cpu", "host")
 
-    def __init__(self, name, out, vf=None, run=None, kernel="/lab/guest/Image",
+    def __init__(self, name, out, vfs=(), run=None, kernel="/lab/guest/Image",
                  initrd="/lab/guest/initrd.img", memory=256, cpus=1, append="", incoming=False):
-        self.name, self.vf = name, vf
+        self.name, self.vfs = name, vfs
         self.log_path = f"{out}/{name}.qemu.log"
         self.trace_path = f"{out}/{name}.trace.log"
         self.console_path = f"{out}/{name}.console.log"
@@ -58,9 +58,9 @@ class VM:
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off", "-D", self.trace_path]
         for event in TRACE:
             command += ["-trace", event]
-        if vf:
-            command += ["-device",
-                        f"vfio-pci,id=vf0,host={vf},enable-migration=on,migration-events=on"]
+        for number, vf in enumerate(vfs):
+            command += ["-device", f"vfio-pci,id=vf{number},host={vf},enable-migration=on,"
+                                   "migration-events=on"]
         if incoming:
             command += ["-incoming", "defer"]
         self.command = command
@@ -100,16 +100,16 @@ class VM:
     def running(self):
         return self.qmp.cmd("query-status")["running"]
 
-    def device_bytes(self):
-        """Bytes of device state that this QEMU saved and loaded."""
-        count = {"saved": 0, "loaded": 0}
-        for event, pattern in (
-                ("saved", r"vfio_save_block +\(\S+\) data_size (\d+)"),
-                ("loaded", r"vfio_load_state_device_data +\(\S+\) size (\d+) ret 0")):
-            if os.path.exists(self.trace_path):
-                with open(self.trace_path, encoding="utf-8", errors="replace") as file:
-                    count[event] = sum(map(int, re.findall(pattern, file.read())))
-        return count
+    def device_bytes(self, event):
+        """Bytes of device state that this QEMU "saved" or "loaded", for each of its functions."""
+        pattern = {"saved": r"vfio_save_block +\((\S+)\) data_size (\d+)",
+                   "loaded": r"vfio_load_state_device_data +\((\S+)\) size (\d+) ret 0"}[event]
+        count = dict.fromkeys(self.vfs, 0)
+        if os.path.exists(self.trace_path):
+            with open(self.trace_path, encoding="utf-8", errors="replace") as file:
+                for vf, size in re.findall(pattern, file.read()):
+                    count[vf] += int(size)
+        return [count[vf] for vf in self.vfs]
 
     def end(self):
         """Ends the process, whatever state it is in."""
@@ -136,51 +136,63 @@ class VM:
 
 
 class Load:
-    """The work in the guest, seen through its console; it moves with the guest."""
+    """The work in the guest, seen through its console; it moves with the guest.
 
-    def __init__(self, vm):
-        self.vm = vm
+    kinds has the number of accelerators of each kind.
+    """
+
+    def __init__(self, vm, kinds):
+        self.vm, self.kinds = vm, kinds
 
     @staticmethod
     def _values(words):
         pairs = (word.split("=", 1) for word in words.split() if "=" in word)
         return {key: int(value) if value.isdigit() else value for key, value in pairs}
 
-    def _find(self, kind, start=0):
-        """The last line of a kind, from the console's line start on, as a dict; or None."""
+    def _find(self, whose, event, start=0):
+        """The last line of an event, from the console's line start on, as a dict; or None."""
         for line in reversed(self.vm.lines[start:]):
-            if line.startswith(f"ZIPLOAD {kind}"):
+            if line.startswith(f"LOAD {whose} {event}"):
                 return self._values(line)
         return None
 
     def alive(self):
         self.vm.check()
         for line in self.vm.lines:
-            if "Kernel panic" in line or line.startswith("ZIPLOAD failed"):
+            if "Kernel panic" in line or re.match(r"LOAD \w+ failed", line):
                 raise LabError(f"guest: {line}")
-        if self.status().get("hung"):
-            raise LabError("the guest waits in vain for jobs to complete")
+        for kind in self.kinds:
+            if (self._find(kind, "status") or {}).get("hung"):
+                raise LabError(f"the guest waits in vain for jobs of {kind} to complete")
 
     def ready(self):
-        return wait("the guest to boot", lambda: self._find("ready"), self.alive)
+        """Waits for the guest to boot; returns what it says of itself."""
+        ready = wait("the guest to boot", lambda: self._find("guest", "ready"), self.alive)
+        for kind, count in self.kinds.items():
+            found = (self._find(kind, "ready") or {}).get("devices", 0)
+            if found != count:
+                raise LabError(f"the guest has a driver for {found} of {count} {kind} functions")
+        return ready
 
-    def begin(self, **parameters):
-        self.vm.send("start " + " ".join(f"{k}={v}" for k, v in parameters.items()))
-
-    def status(self):
-        return self._find("status") or {}
+    def begin(self, tfms, **parameters):
+        """Begins to work, with so many pairs of queues of each function."""
+        for kind, count in self.kinds.items():
+            words = {"tfms": tfms * count, **parameters}
+            self.vm.send(f"start {kind} " + " ".join(f"{k}={v}" for k, v in words.items()))
 
     def verdict(self, command="stop"):
-        """Stops the work and returns the guest's own account, with its kernel's messages judged."""
+        """Stops the work. Returns the guest's own account of each kind, and of itself, with its
+        kernel's messages judged."""
         start = len(self.vm.lines)
         self.vm.send(command)
-        verdict = wait("the guest's verdict", lambda: self._find("verdict", start), self.alive)
-        verdict["faults"], working = [], False
+        guest = wait("the guest's verdict", lambda: self._find("guest", "verdict", start),
+                     self.alive)
+        guest["faults"], working = [], False
         for line in self.vm.lines[start:]:
-            match = re.match(r"ZIPLOAD kmsg <(\d+)>(.*)", line)
+            match = re.match(r"LOAD guest kmsg <(\d+)>(.*)", line)
             if not match:
                 continue
-            working = working or "zipload: " in line
+            working = working or "accload: " in line
             if kmsg.bad(int(match[1]) & 7, match[2], working):
-                verdict["faults"].append(match[2])
-        return verdict
+                guest["faults"].append(match[2])
+        return {kind: self._find(kind, "verdict", start) for kind in self.kinds}, guest
