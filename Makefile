@@ -8,7 +8,7 @@ KBUILD = $(if $(wildcard $(KDIR)/Makefile),,$(error $(KDIR) is no kernel to buil
 
 LAB := tools/testing/lab/lab
 # What the lab is asked for
-export HW KERNEL DRIVER OUT ONLY MIRROR
+export HW KERNEL DRIVER HOSTS OUT ONLY MIRROR
 
 modules:
 	$(KBUILD) modules
@@ -50,6 +50,7 @@ help:
 #:   make distclean         clean-lab and clean
 #:     HW=v3|v4               where the accelerator's migration controls are: hidden in the function's own
 #:                            BAR, or in a window of the PF (default: v4; check: both)
+#:     HOSTS=2                with demo: migrate between two emulated servers, over their network
 #:     DRIVER=NAME            hisi_vfio_pci (default), or the kernel's own hisi_acc_vfio_pci
 #:     KERNEL=debian|stable|source   Debian's newest binary kernel (default), the one that Debian 13 came with
 #:                            (6.12), or one built from the newest source (check: all)

@@ -40,7 +40,7 @@ def _write(path, text, flag=os.O_TRUNC):
 
 
 class ArcTrace:
-    """Records from entry to exit of a with block; the drivers have to be loaded before."""
+    """Records from begin() to end(); the drivers have to be loaded before."""
 
     def __init__(self, driver):
         read, write = DATA_FILE[driver]
@@ -59,7 +59,7 @@ class ArcTrace:
         self.instance = f"{ROOT}/instances/{GROUP}"
         self.text = ""
 
-    def __enter__(self):
+    def begin(self):
         if not os.path.exists(f"{ROOT}/kprobe_events"):
             subprocess.run(["mount", "-t", "tracefs", "tracefs", ROOT], check=True)
         self._remove()
@@ -71,9 +71,8 @@ class ArcTrace:
         _write(f"{self.instance}/buffer_size_kb", "4096")
         _write(f"{self.instance}/events/{GROUP}/ioctl/filter", f"cmd == {VFIO_DEVICE_FEATURE}")
         _write(f"{self.instance}/events/{GROUP}/enable", "1")
-        return self
 
-    def __exit__(self, *_):
+    def end(self):
         _write(f"{self.instance}/events/{GROUP}/enable", "0")
         with open(f"{self.instance}/trace", encoding="utf-8", errors="replace") as file:
             self.text = file.read()

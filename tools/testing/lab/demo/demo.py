@@ -11,20 +11,20 @@ complained.
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
-from collections import Counter
+from collections import Counter, namedtuple
 
 import migrate
 import server
-from arcs import DATA_FILE, ArcTrace, pauses
-from kmsg import KernelLog, bad_taint
+from arcs import DATA_FILE, pauses
+from host import hosts
+from kmsg import bad_taint
+from network import Echo
 from qmp import QMPError
 from report import Report
-from vm import VM, LabError, Load, wait
+from vm import LabError, Load, wait
 
 # Verdict counters that must be zero.
 FATAL = ("mismatches", "errors", "lost", "hung", "duplicates", "software", "refused", "inflight")
@@ -33,6 +33,8 @@ GAUGES = ("in-flight", "max-in-flight", "posted")
 # What the kernel's own driver is known to do wrong. With the controls in the PF's window it rings
 # the VF's event queues at an offset that is in the window of the next VF.
 KNOWN_VIOLATIONS = {("hisi_acc_vfio_pci", "v4"): {"neighbour-window"}}
+# Where the target's QEMU waits for the guest
+PORT = 7005
 # Drivers whose devices QEMU migrates only one at a time
 WITHOUT_P2P = ("hisi_acc_vfio_pci",)
 
@@ -74,22 +76,28 @@ def arguments(driver, argv=None):
     return args
 
 
+# A virtual function: which of the hosts it is on, its kind and address, its number in the device model
+Function = namedtuple("Function", "host kind bdf number")
+
+
 class Demo:
-    """One guest, on half of the functions, and what is done to it: it moves to the other half."""
+    """One guest, on half of the functions, and what is done to it: it moves to the other half.
+
+    That is on the same server, or with two of them on the other one.
+    """
 
     def __init__(self, args, driver, out):
         self.args, self.out = args, out
-        self.run_dir = tempfile.mkdtemp()  # for sockets, which not every file system can hold
         self.driver = driver
         self.report = Report(hw=os.environ["LAB_HW"], driver=self.driver, vfs=args.vfs,
                              release=os.uname().release, steps=[])
         self.machines = []
         self.kinds = Counter(args.vfs)
         self.places = [f"vf{number} {kind}" for number, kind in enumerate(args.vfs)]
-        self.models = server.Models()
+        self.hosts = hosts()
+        self.network = Echo() if len(self.hosts) > 1 else None
         self.tuned = []
-        self.log = None
-        self.source_vfs, self.target_vfs = [], []
+        self.sources, self.targets = [], []  # functions
         self.load = None
         self.base = {}
         self.seen = self.violation_counts()
@@ -97,20 +105,22 @@ class Demo:
     def say(self, text):
         print(f"* {text}", flush=True)
 
-    # The models' view. A function is known by its kind and number.
+    # The models' view
 
     def tune(self, **properties):
-        for kind in self.kinds:
-            for name, value in properties.items():
-                name = name.replace("_", "-")
-                self.tuned.append((kind, name, self.models.get(kind, name)))
-                self.models.set(kind, name, value)
+        for host in self.hosts:
+            for kind in self.kinds:
+                for name, value in properties.items():
+                    name = name.replace("_", "-")
+                    self.tuned.append((host, kind, name, host.get(kind, name)))
+                    host.set(kind, name, value)
 
     def counters(self):
         """All counters of our functions."""
-        stats = {kind: self.models.stats(kind)["functions"] for kind in self.kinds}
-        return {(kind, number): stats[kind][number] for kind, number in
-                map(server.function_of, self.source_vfs + self.target_vfs)}
+        stats = [{kind: host.stats(kind)["functions"] for kind in self.kinds}
+                 for host in self.hosts]
+        return {function: stats[function.host][function.kind][function.number]
+                for function in self.sources + self.targets}
 
     def counted(self):
         """The counters of our functions since the work began."""
@@ -121,8 +131,8 @@ class Demo:
     def jobs(self):
         """The jobs that were done, in the order of the guest's functions."""
         counted = self.counted()
-        return [sum(counted[server.function_of(vf)]["jobs"] for vf in place)
-                for place in zip(self.source_vfs, self.target_vfs)]
+        return [sum(counted[function]["jobs"] for function in place)
+                for place in zip(self.sources, self.targets)]
 
     def placed(self, values):
         return dict(zip(self.places, values))
@@ -137,8 +147,8 @@ class Demo:
         wait(what, self.enough(), self.load.alive)
 
     def violation_counts(self):
-        return sum((Counter(self.models.stats(kind)["violation-kinds"]) for kind in self.kinds),
-                   Counter())
+        return sum((Counter(host.stats(kind)["violation-kinds"])
+                    for host in self.hosts for kind in self.kinds), Counter())
 
     def violations(self, driver):
         """Kinds and numbers of violations since the last call, but for those that are known."""
@@ -149,15 +159,15 @@ class Demo:
     # What the arcs cost, with nothing but one idle guest program on the VF
 
     def cost(self):
-        vf, kind = self.source_vfs[0], self.args.vfs[0]
+        vf, kind = self.sources[0].bdf, self.sources[0].kind
         files = {driver: f"{self.out}/cost-{driver}.json" for driver in DATA_FILE}
         for driver, file in files.items():
             self.say(f"register accesses of {driver} are counted")
             server.bind(vf, driver)
-            self.models.close()  # the monitor's port has room for one
+            self.hosts[0].close()  # the monitor's port has room for one
             subprocess.run(["hisi_acc_cost.py", "count", vf, "--device", f"{kind}0", "-o", file],
                            check=True)
-            self.models = server.Models()
+            self.hosts[0].open()
             self.report.none(f"cost: {driver} commits no protocol violations",
                              self.violations(driver))
         server.bind(vf, self.driver)
@@ -174,14 +184,17 @@ class Demo:
 
     # The machines
 
-    def machine(self, name, vfs, **more):
-        vm = VM(name, self.out, vfs=vfs, memory=self.args.memory, cpus=self.args.cpus,
-                run=self.run_dir, **more)
+    def machine(self, name, functions, **more):
+        host = self.hosts[functions[0].host]
+        vm = host.machine(name, self.out, vfs=[function.bdf for function in functions],
+                          memory=self.args.memory, cpus=self.args.cpus,
+                          network=bool(self.network), **more)
         self.machines.append(vm)
-        return vm.start()
+        vm.start()
+        return vm
 
     def boot(self):
-        source = self.machine("source", self.source_vfs)
+        source = self.machine("source", self.sources)
         self.load = Load(source, self.kinds)
         ready = self.load.ready()
         self.report.facts["guest_kernel"] = ready["kernel"]
@@ -189,6 +202,8 @@ class Demo:
         self.tune(job_time_ns=self.args.job_time_ns, job_slots=self.args.job_slots)
         self.base = self.counters()
         self.load.begin(tfms=self.args.tfms, depth=self.args.depth)
+        if self.network:
+            self.load.talk(self.network.address)
         self.work("the guest's first jobs")
         return source
 
@@ -198,12 +213,16 @@ class Demo:
         self.say(name)
         facts = {"step": name}
         self.report.facts["steps"].append(facts)
-        trace = ArcTrace(self.driver)
+        for host in self.hosts:
+            host.start_trace(self.driver)
         try:
-            with trace:
-                facts.update(action(*args))
+            facts.update(action(*args))
         finally:
-            facts["arcs"], facts["data"] = trace.result()
+            facts["arcs"], facts["data"] = [], {}
+            for host in self.hosts:
+                arcs, data = host.end_trace()
+                facts["arcs"] += arcs
+                facts["data"].update(data)
             facts["pauses"] = pauses([arc for arc in facts["arcs"] if arc["vm"] == "source"])
             self.report.check(f"{name}: the device took every arc it was told to",
                               facts["arcs"] and not any(arc["error"] for arc in facts["arcs"]),
@@ -217,36 +236,40 @@ class Demo:
                               facts["pauses"] and facts["pauses"]["together"], facts["pauses"])
 
     def pause(self, source):
-        source.qmp.cmd("stop")
+        source.cmd("stop")
         stopped = self.counted()
         self.report.none("pause: nothing was in flight while stopped",
-                         sum(stopped[server.function_of(vf)]["in-flight"] for vf in source.vfs))
-        source.qmp.cmd("cont")
+                         sum(stopped[function]["in-flight"] for function in self.sources))
+        source.cmd("cont")
         self.work("work after the pause")
         return {}
 
     def cancel(self, source, late):
-        target = self.machine(f"cancelled-{'late' if late else 'early'}", self.target_vfs,
+        target = self.machine(f"cancelled-{'late' if late else 'early'}", self.targets,
                               incoming=True)
-        migrate.cancel(source, target, f"{self.run_dir}/migration", self.enough(), late)
+        migrate.cancel(source, target, self.uri(), self.enough(), late)
         target.end()
         self.work("work after the cancelled migration")
         return {}
 
+    def uri(self):
+        return f"tcp:{self.hosts[self.targets[0].host].address}:{PORT}"
+
     def migrate(self, source):
-        target = self.machine("target", self.target_vfs, incoming=True)
-        functions = list(map(server.function_of, source.vfs))
+        target = self.machine("target", self.targets, incoming=True)
         before = self.counted()
         self.load.alive()
-        info = migrate.migrate(source, target, f"{self.run_dir}/migration", self.enough())
-        self.load.vm = target
+        info = migrate.migrate(source, target, self.uri(), self.enough())
+        self.load.follow(target)
         after = self.counted()
         self.work("work on the destination")
+        if self.network:
+            self.network.more("the guest to be heard from its new server", self.load.alive)
 
         self.report.facts["jobs"] = {
-            "before": self.placed(before[function]["jobs"] for function in functions),
+            "before": self.placed(before[function]["jobs"] for function in self.sources),
             "during": self.placed(after[function]["jobs"] - before[function]["jobs"]
-                                  for function in functions)}
+                                  for function in self.sources)}
         self.report.check("migration: each function worked while the guest was migrated",
                           all(self.report.facts["jobs"]["during"].values()))
         saved, loaded = source.device_bytes("saved"), target.device_bytes("loaded")
@@ -258,26 +281,29 @@ class Demo:
             "memory transferred (bytes)": info["ram"]["transferred"],
             "device state (bytes)": sum(saved)},
             "devices": [{
-                "device": place, "from": source_vf, "to": target_vf,
+                "device": place, "from": source_function.bdf, "to": target_function.bdf,
                 "state (bytes)": size,
-                "finished by pausing": (after[function]["pause-drained"] -
-                                        before[function]["pause-drained"]),
-                "left to the destination": after[function]["posted"]}
-                for place, function, source_vf, target_vf, size in
-                zip(self.places, functions, source.vfs, target.vfs, saved)]}
+                "finished by pausing": (after[source_function]["pause-drained"] -
+                                        before[source_function]["pause-drained"]),
+                "left to the destination": after[source_function]["posted"]}
+                for place, source_function, target_function, size in
+                zip(self.places, self.sources, self.targets, saved)]}
 
     # The whole
 
     def run(self):
         # A guest's driver fills one function with queues before it takes the next of the kind.
-        vfs = server.setup({kind: 2 * count for kind, count in self.kinds.items()},
-                           queues=2 * self.args.tfms)
-        self.source_vfs = [vfs[kind].pop(0) for kind in self.args.vfs]
-        self.target_vfs = [vfs[kind].pop(0) for kind in self.args.vfs]
-        self.log = KernelLog()
+        there = len(self.hosts) - 1
+        wanted = {kind: count * (1 if there else 2) for kind, count in self.kinds.items()}
+        free = [{kind: [Function(number, kind, *vf) for vf in vfs] for kind, vfs in
+                 host.setup(wanted, 2 * self.args.tfms).items()}
+                for number, host in enumerate(self.hosts)]
+        self.sources = [free[0][kind].pop(0) for kind in self.args.vfs]
+        self.targets = [free[there][kind].pop(0) for kind in self.args.vfs]
         if self.args.cost:
             self.cost()
-        self.say(f"guest boots on {', '.join(self.source_vfs)}, {self.driver}, {os.environ['LAB_HW']}")
+        self.say(f"guest boots on {', '.join(function.bdf for function in self.sources)}, "
+                 f"{self.driver}, {os.environ['LAB_HW']}")
         source = self.boot()
         if self.args.pause:
             self.step("pause", self.pause, source)
@@ -297,15 +323,16 @@ class Demo:
         counted, jobs = self.counted(), self.jobs()
 
         if "jobs" in facts:
-            facts["jobs"]["after"] = self.placed(counted[server.function_of(vf)]["jobs"]
-                                                 for vf in self.target_vfs)
+            facts["jobs"]["after"] = self.placed(counted[function]["jobs"]
+                                                 for function in self.targets)
         facts["jobs"] = {**facts.get("jobs", {}), "all": self.placed(jobs)}
         facts["guest"] = verdicts
         facts["model"] = {
             "violations": self.violation_counts(),
-            "functions": {" ".join(map(str, function)): counters
+            "functions": {f"{function.kind} {'peer ' * function.host}{function.number}": counters
                           for function, counters in counted.items()}}
-        facts["kernel"] = {"server": self.log.faults(), "guest": guest["faults"]}
+        facts["kernel"] = {"server": sum((host.faults() for host in self.hosts), []),
+                           "guest": guest["faults"]}
 
         for kind, verdict in verdicts.items():
             for name in FATAL:
@@ -314,7 +341,7 @@ class Demo:
                          verdict["state"])
             report.check(f"guest: every job that was submitted completed ({kind})",
                          verdict["completed"] == verdict["submitted"])
-            done = sum(f["jobs"] for function, f in counted.items() if function[0] == kind)
+            done = sum(f["jobs"] for function, f in counted.items() if function.kind == kind)
             report.check(f"model: executed each of the guest's jobs exactly once ({kind})",
                          done == verdict["completed"],
                          f"{done} executed, {verdict['completed']} completed in the guest")
@@ -323,25 +350,42 @@ class Demo:
         report.none("guest: no kernel warnings", guest["faults"])
         report.none("guest: kernel not tainted", bad_taint(guest["taint"]))
         report.none("server: no kernel warnings", facts["kernel"]["server"])
-        report.none("server: kernel not tainted", bad_taint(self.log.taint()))
+        for host in self.hosts:
+            report.none("server: kernel not tainted", bad_taint(host.taint()))
+        if self.network:
+            self.judge_network(guest)
+
+    def judge_network(self, guest):
+        """The guest talks to its first server all the time: each word has to come back once."""
+        words = self.network.end()
+        self.report.facts["network"] = {
+            "words answered": words, "connections": self.network.connections,
+            "words that came back": guest["net_rounds"], "wrong": guest["net_wrong"]}
+        self.report.check("network: the guest kept its connection",
+                          self.network.connections == 1 and guest["net_state"] == "stopped",
+                          f"{self.network.connections} connections, {guest['net_state']}")
+        self.report.none("network: no word came back wrong", guest["net_wrong"])
+        self.report.check("network: every word was answered and came back",
+                          words == guest["net_rounds"] > 0,
+                          f"{words} answered, {guest['net_rounds']} came back")
 
     def explain(self):
         """What a person needs to see after a failure."""
         for vm in self.machines:
-            for path, lines in vm.tails():
+            for path, lines in vm.tails().items():
                 print(f"\nend of {path}")
                 print("\n".join(f"  {line}" for line in lines))
-        if self.log:
-            print("\nend of the server's kernel log")
-            print("\n".join(f"  {line}" for line in self.log.tail(40)))
+        for host in self.hosts:
+            print(f"\nend of the kernel log of {host.address}")
+            print("\n".join(f"  {line}" for line in host.tail(40)))
 
     def end(self):
         for vm in reversed(self.machines):
             vm.end()
-        for setting in self.tuned:
-            self.models.set(*setting)
-        self.models.close()
-        shutil.rmtree(self.run_dir)
+        for host, *setting in self.tuned:
+            host.set(*setting)
+        for host in self.hosts:
+            host.close()
 
 
 def main():

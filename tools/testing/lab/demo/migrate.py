@@ -12,21 +12,21 @@ CAPABILITIES = {"return-path": True, "switchover-ack": True, "events": True}
 
 
 def _capabilities(vm, **more):
-    vm.qmp.cmd("migrate-set-capabilities", capabilities=[
+    vm.cmd("migrate-set-capabilities", capabilities=[
         {"capability": name.replace("_", "-"), "state": state}
         for name, state in {**CAPABILITIES, **more}.items()])
 
 
-def _begin(source, target, path, pause):
+def _begin(source, target, uri, pause):
     _capabilities(source, pause_before_switchover=pause)
     _capabilities(target)
-    source.qmp.cmd("migrate-set-parameters", downtime_limit=NEVER_MS, max_bandwidth=UNLIMITED)
-    target.qmp.cmd("migrate-incoming", uri=f"unix:{path}")
-    source.qmp.cmd("migrate", uri=f"unix:{path}")
+    source.cmd("migrate-set-parameters", downtime_limit=NEVER_MS, max_bandwidth=UNLIMITED)
+    target.cmd("migrate-incoming", uri=uri)
+    source.cmd("migrate", uri=uri)
 
 
 def info(vm):
-    return vm.qmp.cmd("query-migrate")
+    return vm.cmd("query-migrate")
 
 
 def _reach(vm, goals, *others):
@@ -55,24 +55,24 @@ def _linger(source, target, enough):
     wait("work during the migration", done)
 
 
-def migrate(source, target, path, enough):
+def migrate(source, target, uri, enough):
     """Moves the guest. enough() says when it has worked enough while its memory goes over."""
-    _begin(source, target, path, pause=False)
+    _begin(source, target, uri, pause=False)
     _linger(source, target, enough)
-    source.qmp.cmd("migrate-set-parameters", downtime_limit=ANY_MS)
+    source.cmd("migrate-set-parameters", downtime_limit=ANY_MS)
     result = _reach(source, ["completed"])
     wait("the guest to run on the destination", target.running, target.check)
     return result
 
 
-def cancel(source, target, path, enough, late):
+def cancel(source, target, uri, enough, late):
     """Begins a migration and cancels it: late means after the guest and its device were stopped."""
-    _begin(source, target, path, pause=late)
+    _begin(source, target, uri, pause=late)
     _linger(source, target, enough)
     if late:
-        source.qmp.cmd("migrate-set-parameters", downtime_limit=ANY_MS)
+        source.cmd("migrate-set-parameters", downtime_limit=ANY_MS)
         _reach(source, ["pre-switchover"], target)
-    source.qmp.cmd("migrate_cancel")
+    source.cmd("migrate_cancel")
     # QEMU 10.0 closes the channel before it notes why, and may take its own doing for a failure.
     result = _reach(source, ["cancelled", "failed"])
     wait("the guest to run on the source again", source.running, source.check)

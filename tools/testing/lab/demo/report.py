@@ -108,6 +108,10 @@ def cost(facts):
         print(f"  {line}")
 
 
+def network(facts):
+    table("the guest's conversation with its first server", list(facts.items()), ("what", "value"))
+
+
 def kernels(facts):
     for where, lines in facts.items():
         if lines:
@@ -117,4 +121,4 @@ def kernels(facts):
 
 
 SECTIONS = (("jobs", jobs), ("guest", guest), ("steps", steps), ("model", model),
-            ("cost", cost), ("kernel", kernels))
+            ("cost", cost), ("network", network), ("kernel", kernels))

@@ -159,6 +159,9 @@ class Machine:
     def check(self):
         pass
 
+    def console(self, start):
+        return self.lines[start:]
+
     def send(self, command):
         self.sent.append(command)
         self.lines += self.answer

@@ -3,7 +3,9 @@
 
 import os
 import re
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -16,6 +18,9 @@ TRACE = ("vfio_migration_set_state", "vfio_migration_set_device_state", "vfio_sa
 # a small guest: none then, as it says so at length when it runs out. And a slow machine is no bug.
 APPEND = ("console=ttyAMA0 quiet loglevel=3 panic=-1 cma=0 watchdog_thresh=60 "
           "rcupdate.rcu_cpu_stall_timeout=300")
+
+# Of the guest, wherever it runs
+MAC = "52:54:00:00:01:00"
 
 
 class LabError(Exception):
@@ -36,18 +41,24 @@ def wait(what, ready, alive=lambda: None, watchdog=WATCHDOG):
 
 
 class VM:
-    """A QEMU process. Its files are named after it: logs in the directory out, sockets in run."""
+    """A QEMU process. Its logs are named after it, in the directory out.
+
+    It may be one of another server: nothing but methods is used, of which none returns the object.
+    """
 
     qemu = "qemu-system-aarch64"
     machine = ("-M", "virt,gic-version=host", "-accel", "kvm", "-cpu", "host")
 
-    def __init__(self, name, out, vfs=(), run=None, kernel="/lab/guest/Image",
-                 initrd="/lab/guest/initrd.img", memory=256, cpus=1, append="", incoming=False):
+    def __init__(self, name, out, vfs=(), kernel="/lab/guest/Image",
+                 initrd="/lab/guest/initrd.img", memory=256, cpus=1, append="", incoming=False,
+                 network=False):
         self.name, self.vfs = name, vfs
+        self.run = tempfile.mkdtemp()  # for the socket, which not every file system can hold
+        os.makedirs(out, exist_ok=True)
         self.log_path = f"{out}/{name}.qemu.log"
         self.trace_path = f"{out}/{name}.trace.log"
         self.console_path = f"{out}/{name}.console.log"
-        self.qmp_path = f"{run or out}/{name}.qmp"
+        self.qmp_path = f"{self.run}/qmp"
         self.lines, self._changed = [], threading.Condition()
         command = [
             self.qemu, *self.machine, "-nodefaults", "-nographic", "-m", str(memory),
@@ -61,14 +72,16 @@ class VM:
         for number, vf in enumerate(vfs):
             command += ["-device", f"vfio-pci,id=vf{number},host={vf},enable-migration=on,"
                                    "migration-events=on"]
+        if network:
+            command += ["-netdev", f"tap,id=net,ifname={name},script=/lab/demo/bridge-port,"
+                                   "downscript=no",
+                        "-device", f"virtio-net-pci,netdev=net,mac={MAC},romfile="]
         if incoming:
             command += ["-incoming", "defer"]
         self.command = command
         self.process = self.qmp = None
 
     def start(self):
-        if os.path.exists(self.qmp_path):
-            os.unlink(self.qmp_path)
         with open(self.log_path, "w", encoding="utf-8") as log:
             log.write(" ".join(self.command) + "\n")
             log.flush()
@@ -77,7 +90,6 @@ class VM:
         threading.Thread(target=self._read_console, daemon=True).start()
         wait(f"the monitor of {self.name}", lambda: os.path.exists(self.qmp_path), self.check)
         self.qmp = QMP(self.qmp_path)
-        return self
 
     def _read_console(self):
         with open(self.console_path, "wb") as log:
@@ -97,8 +109,16 @@ class VM:
         self.process.stdin.write(b"\n" + line.encode() + b"\n")
         self.process.stdin.flush()
 
+    def console(self, start):
+        """What the guest printed, from that line on."""
+        return self.lines[start:]
+
+    def cmd(self, name, **arguments):
+        """A command of its monitor."""
+        return self.qmp.cmd(name, **arguments)
+
     def running(self):
-        return self.qmp.cmd("query-status")["running"]
+        return self.cmd("query-status")["running"]
 
     def device_bytes(self, event):
         """Bytes of device state that this QEMU "saved" or "loaded", for each of its functions."""
@@ -117,22 +137,23 @@ class VM:
             return
         if self.process.poll() is None:
             try:
-                self.qmp.cmd("quit")
+                self.cmd("quit")
                 self.process.wait(WATCHDOG)
             except (AttributeError, OSError, QMPError, subprocess.TimeoutExpired):
                 self.process.kill()
         self.process.wait()
         if self.qmp:
             self.qmp.close()
-        if os.path.exists(self.qmp_path):
-            os.unlink(self.qmp_path)
+        shutil.rmtree(self.run, ignore_errors=True)
 
     def tails(self, lines=25):
         """The ends of this machine's logs, for a person who wants to know what went wrong."""
+        ends = {}
         for path in (self.log_path, self.trace_path, self.console_path):
             if os.path.exists(path):
                 with open(path, encoding="utf-8", errors="replace") as file:
-                    yield path, file.read().splitlines()[-lines:]
+                    ends[path] = file.read().splitlines()[-lines:]
+        return ends
 
 
 class Load:
@@ -142,7 +163,17 @@ class Load:
     """
 
     def __init__(self, vm, kinds):
-        self.vm, self.kinds = vm, kinds
+        self.kinds = kinds
+        self.follow(vm)
+
+    def follow(self, vm):
+        """The guest is on another machine from now on."""
+        self.vm, self.lines = vm, []
+
+    def listen(self):
+        """All that was said on this machine so far."""
+        self.lines += self.vm.console(len(self.lines))
+        return self.lines
 
     @staticmethod
     def _values(words):
@@ -151,14 +182,14 @@ class Load:
 
     def _find(self, whose, event, start=0):
         """The last line of an event, from the console's line start on, as a dict; or None."""
-        for line in reversed(self.vm.lines[start:]):
+        for line in reversed(self.listen()[start:]):
             if line.startswith(f"LOAD {whose} {event}"):
                 return self._values(line)
         return None
 
     def alive(self):
         self.vm.check()
-        for line in self.vm.lines:
+        for line in self.listen():
             if "Kernel panic" in line or re.match(r"LOAD \w+ failed", line):
                 raise LabError(f"guest: {line}")
         for kind in self.kinds:
@@ -180,15 +211,19 @@ class Load:
             words = {"tfms": tfms * count, **parameters}
             self.vm.send(f"start {kind} " + " ".join(f"{k}={v}" for k, v in words.items()))
 
+    def talk(self, address):
+        """Begins a conversation over the network."""
+        self.vm.send(f"talk {address}")
+
     def verdict(self, command="stop"):
         """Stops the work. Returns the guest's own account of each kind, and of itself, with its
         kernel's messages judged."""
-        start = len(self.vm.lines)
+        start = len(self.listen())
         self.vm.send(command)
         guest = wait("the guest's verdict", lambda: self._find("guest", "verdict", start),
                      self.alive)
         guest["faults"], working = [], False
-        for line in self.vm.lines[start:]:
+        for line in self.lines[start:]:
             match = re.match(r"LOAD guest kmsg <(\d+)>(.*)", line)
             if not match:
                 continue
