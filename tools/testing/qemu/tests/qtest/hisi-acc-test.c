@@ -1,6 +1,6 @@
 /*
- * QTest of the HiSilicon ZIP accelerator: registers, SR-IOV, jobs, pause and
- * restart
+ * QTest of the HiSilicon accelerators: registers, SR-IOV, jobs, pause and
+ * restart with ZIP, ciphers with SEC
  *
  * Every test runs for both places of the migration controls: hw=v3 has them in
  * the upper half of a VF's BAR2, hw=v4 in windows of the PF's BAR2.
@@ -155,7 +155,7 @@ static void set(Acc *a, const char *property, const char *json)
     QDict *rsp = qtest_qmp(
         a->qts,
         "{'execute': 'qom-set', 'arguments': {"
-        "'path': '/machine/peripheral/zip0', 'property': %s, 'value': %p}}",
+        "'path': '/machine/peripheral/acc0', 'property': %s, 'value': %p}}",
         property, qobject_from_json(json, &error_abort));
 
     g_assert(qdict_haskey(rsp, "return"));
@@ -166,7 +166,7 @@ static QDict *stats(Acc *a)
 {
     QDict *rsp = qtest_qmp(
         a->qts, "{'execute': 'qom-get', 'arguments': {"
-                "'path': '/machine/peripheral/zip0', 'property': 'stats'}}");
+                "'path': '/machine/peripheral/acc0', 'property': 'stats'}}");
     QDict *d = qdict_get_qdict(rsp, "return");
 
     qobject_ref(d);
@@ -213,17 +213,22 @@ static void map_pf(Acc *a)
                  PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
-static Acc *start(const char *hw)
+static Acc *start_engine(const char *type, const char *hw)
 {
     Acc *a = g_new0(Acc, 1);
 
     a->v4 = !strcmp(hw, "v4");
     a->qts = qtest_initf(
         "-machine virt -cpu max -nodefaults "
-        "-device hisi-zip,id=zip0,addr=1.0,hw=%s,job-time-ns=%d",
-        hw, JOB_NS);
+        "-device %s,id=acc0,addr=1.0,hw=%s,job-time-ns=%d",
+        type, hw, JOB_NS);
     map_pf(a);
     return a;
+}
+
+static Acc *start(const char *hw)
+{
+    return start_engine("hisi-zip", hw);
 }
 
 static void stop(Acc *a)
@@ -1005,6 +1010,328 @@ static void test_faults(const void *hw)
     stop(a);
 }
 
+/* -------------------------------------------------- SEC */
+
+enum { SEC_ECB = 0, SEC_CBC = 1, SEC_CTR = 4, SEC_CCM, SEC_GCM, SEC_XTS };
+enum { SEC_3DES = 1, SEC_AES, SEC_SM4 };
+
+#define SEC_OK          0x0101
+#define SEC_AEAD_OK     0x0183
+#define SEC_AEAD_BAD    0x0185
+
+/* All in hexadecimal digits; hmac is an algorithm's number */
+typedef struct SecVector {
+    unsigned alg, key_code, mode, hmac;
+    const char *key, *iv, *b0, *hmac_key, *aad, *plain, *cipher, *tag;
+} SecVector;
+
+#define SP800_38A \
+    "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51" \
+    "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+#define SP800_38A_CBC \
+    "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2" \
+    "73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7"
+#define AES128_KEY      "2b7e151628aed2a6abf7158809cf4f3c"
+#define COUNTING        "000102030405060708090a0b0c0d0e0f"
+#define COUNTING_32     COUNTING "101112131415161718191a1b1c1d1e1f"
+#define SM4_KEY         "0123456789abcdeffedcba9876543210"
+
+/*
+ * From NIST SP 800-38A and 38D, IEEE 1619, RFC 3610 and RFC 8998 where they
+ * have one, the others computed with OpenSSL
+ */
+static const SecVector sec_vectors[] = {
+    { SEC_AES, 2, SEC_ECB,
+      .key = "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+      .plain = SP800_38A,
+      .cipher =
+        "f3eed1bdb5d2a03c064b5a7e3db181f8591ccb10d410ed26dc5ba74a31362870"
+        "b6ed21b99ca6f4f9f153e7b1beafed1d23304b7a39f9f3ff067d8d8f9e24ecc7" },
+    { SEC_AES, 0, SEC_CBC, .key = AES128_KEY, .iv = COUNTING,
+      .plain = SP800_38A, .cipher = SP800_38A_CBC },
+    /* the counter wraps, the last block is short */
+    { SEC_AES, 1, SEC_CTR,
+      .key = "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+      .iv = "fffffffffffffffffffffffffffffffe",
+      .plain =
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be6",
+      .cipher =
+        "880a264ea82621e0fcbc63dcd96052b2992fbb1e00f59f6dab480fc6371256e3"
+        "128d31c8eaf441827a88e0d7f06703a4082ce6ab7e8346ede2f9da76d8" },
+    /* ciphertext stealing */
+    { SEC_AES, 0, SEC_XTS,
+      .key = "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0bfbebdbcbbbab9b8b7b6b5b4b3b2b1b0",
+      .iv = "9a785634120000000000000000000000",
+      .plain = COUNTING "10",
+      .cipher = "6c1625db4671522d3d7599601de7ca09ed" },
+    { SEC_AES, 0, SEC_CCM, .key = "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+      .iv = "0100000003020100a0a1a2a3a4a50001",
+      .b0 = "5900000003020100a0a1a2a3a4a50017", .aad = "0001020304050607",
+      .plain = "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e",
+      .cipher = "588c979a61c663d2f066d0c2c0f989806d5f6b61dac384",
+      .tag = "17e8d12cfdf926e0" },
+    { SEC_AES, 0, SEC_GCM, .key = "feffe9928665731c6d6a8f9467308308",
+      .iv = "cafebabefacedbaddecaf888",
+      .aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+      .plain =
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+      .cipher =
+        "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e"
+        "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091",
+      .tag = "5bc94fbc3221a5db94fae95ae7121a47" },
+    /* nothing but a tag, and that a short one */
+    { SEC_AES, 0, SEC_GCM, .key = "00000000000000000000000000000000",
+      .iv = "000000000000000000000000", .tag = "58e2fccefa7e3061367f" },
+    { SEC_SM4, 0, SEC_CBC, .key = SM4_KEY, .iv = COUNTING,
+      .plain =
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
+      .cipher =
+        "784626c834ab18614677eb2074f2c5575146022d81cd18fef9bc1a1fd3a64d61" },
+    { SEC_SM4, 0, SEC_GCM, .key = SM4_KEY, .iv = "00001234567800000000abcd",
+      .aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+      .plain =
+        "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"
+        "eeeeeeeeeeeeeeeeffffffffffffffffeeeeeeeeeeeeeeeeaaaaaaaaaaaaaaaa",
+      .cipher =
+        "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735"
+        "d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d",
+      .tag = "83de3541e4c2b58177e065a9bf7b62ec" },
+    { SEC_3DES, 1, SEC_CBC,
+      .key = "0123456789abcdef23456789abcdef01456789abcdef0123",
+      .iv = "f69f2445df4f9b17",
+      .plain =
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
+      .cipher =
+        "2079c3d53aa763e193b79e2569ab5262516570481f25b50f73c0bda85c8e0da7" },
+    { SEC_AES, 0, SEC_CBC, 0x10, .key = AES128_KEY, .iv = COUNTING,
+      .hmac_key = COUNTING "10111213", .aad = "00112233445566778899aa",
+      .plain = SP800_38A, .cipher = SP800_38A_CBC,
+      .tag = "75ea08648170efa725db995d" },
+    { SEC_AES, 0, SEC_CBC, 0x11, .key = AES128_KEY, .iv = COUNTING,
+      .hmac_key = COUNTING_32, .aad = "00112233445566778899aa",
+      .plain = SP800_38A, .cipher = SP800_38A_CBC,
+      .tag =
+        "b0a12961498af96283f812802af8bec4425645d91592fe23c33b053997c18e52" },
+    { SEC_AES, 0, SEC_CBC, 0x15, .key = AES128_KEY, .iv = COUNTING,
+      .hmac_key = COUNTING_32
+        "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
+      .aad = "00112233445566778899aa",
+      .plain = SP800_38A, .cipher = SP800_38A_CBC,
+      .tag =
+        "207f6a58dfcfc10aa9a662abc798ff9ec3af3f17cc2682bf9bc4ef3c0bfbac79" },
+};
+
+/* Numbers of buffers */
+enum { SEC_SRC, SEC_DST, SEC_KEY, SEC_IV, SEC_B0, SEC_HMAC_KEY, SEC_MAC };
+
+#define SEC_POISON      0xee
+
+/* The bytes that hex stands for; their number is the result */
+static size_t sec_bytes(const char *hex, uint8_t *data)
+{
+    size_t len = hex ? strlen(hex) / 2 : 0;
+
+    for (size_t i = 0; i < len; i++) {
+        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
+                  g_ascii_xdigit_value(hex[i * 2 + 1]);
+    }
+    return len;
+}
+
+/* Put it into a buffer */
+static size_t sec_put(Acc *a, unsigned n, size_t offset, const char *hex)
+{
+    uint8_t data[256];
+    size_t len = sec_bytes(hex, data);
+
+    if (len) {
+        qtest_memwrite(a->qts, buffer(n) + offset, data, len);
+    }
+    return len;
+}
+
+/* Is it in the buffer, and nothing behind it? */
+static void sec_check(Acc *a, unsigned n, size_t offset, const char *hex)
+{
+    uint8_t want[256], got[256];
+    size_t len = sec_bytes(hex, want);
+
+    want[len++] = SEC_POISON;
+    qtest_memread(a->qts, buffer(n) + offset, got, len);
+    g_assert_cmpmem(got, len, want, len);
+}
+
+/* Make a BD and what it points to: flat and in place, or SGLs of two buffers */
+static void sec_bd(Acc *a, const SecVector *v, bool encrypt, bool sgl,
+                   uint32_t *bd)
+{
+    size_t aad, payload, tag = v->tag ? strlen(v->tag) / 2 : 0;
+    uint64_t src = buffer(SEC_SRC), dst = src;
+
+    qtest_memset(a->qts, buffer(0), SEC_POISON, buffer(SEC_MAC + 1) - BUFFERS);
+    aad = sec_put(a, SEC_SRC, 0, v->aad);
+    payload = sec_put(a, SEC_SRC, aad, encrypt ? v->plain : v->cipher);
+    sec_put(a, SEC_KEY, 0, v->key);
+    sec_put(a, SEC_IV, 0, v->iv);
+    sec_put(a, SEC_B0, 0, v->b0);
+    sec_put(a, SEC_HMAC_KEY, 0, v->hmac_key);
+    if (!encrypt) {
+        sec_put(a, SEC_MAC, 0, v->tag);
+    }
+    if (sgl) {
+        src = make_sgl(a, SEC_SRC, buffer(SEC_SRC), aad + payload);
+        dst = make_sgl(a, SEC_DST, buffer(SEC_DST), aad + payload);
+    }
+
+    memset(bd, 0, SQE_SIZE);
+    bd[0] = 3 | sgl << 9 | sgl << 11 | sgl << 14;
+    bd[1] = (encrypt ? 1 : 2) | v->key_code << 13 | v->mode << 16 |
+            v->alg << 20 | (uint32_t)(tag && !encrypt) << 30;
+    bd[2] = 0xcafe0000;
+    bd[14] = 2 << 25;
+    if (v->hmac) {
+        bd[14] |= (encrypt ? 1 : 2) | tag / 4 << 4 | v->hmac << 15 |
+                  (uint32_t)strlen(v->hmac_key) / 8 << 9;
+    } else {
+        bd[1] |= tag << 4;
+    }
+    bd[16] = aad << 16;
+    bd[17] = v->hmac ? aad + payload : aad;
+    bd[18] = payload;
+    stq_le_p(&bd[4], src);
+    stq_le_p(&bd[6], buffer(SEC_HMAC_KEY));
+    stq_le_p(&bd[8], buffer(SEC_B0));
+    stq_le_p(&bd[12], buffer(SEC_KEY));
+    stq_le_p(&bd[19], dst);
+    stq_le_p(&bd[21], tag ? buffer(SEC_MAC) : 0);
+    stq_le_p(&bd[23], buffer(SEC_IV));
+}
+
+/* Run it; the result is the dword that SEC writes */
+static uint32_t sec_run(Acc *a, const uint32_t *bd)
+{
+    int64_t jobs = fn_stat(a, 1, "jobs");
+    unsigned index = jobs % DEPTH;
+
+    write_dwords(a, SQ_RING(0) + index * SQE_SIZE, bd, SQE_SIZE / 4);
+    doorbell(a, page(1), 0, DB_SQ, (index + 1) % DEPTH, 0);
+    wait_jobs(a, 1, jobs + 1);
+    check_cqe(a, 0, index, jobs / DEPTH);
+    for (unsigned i = 0; i < SQE_SIZE / 4; i++) {
+        if (i != 28) {
+            g_assert_cmphex(sqe_word(a, 0, index, i), ==, bd[i]);
+        }
+    }
+    return sqe_word(a, 0, index, 28);
+}
+
+static void test_sec_vectors(const void *hw)
+{
+    Acc *a = start_engine("hisi-sec", hw);
+
+    g_assert_cmphex(qtest_readl(a->qts, cfg(PF_DEVFN, PCI_VENDOR_ID)), ==,
+                    0xa25519e5);
+    g_assert_cmphex(rd(a, PF_BAR + 0x3144), ==, 0x018670cf);
+    g_assert_cmphex(rd(a, PF_BAR + 0x301104), ==, 1);
+    enable_vfs(a);
+    setup_queues(a, 1);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sec_vectors) * 4; i++) {
+        const SecVector *v = &sec_vectors[i / 4];
+        bool encrypt = i & 1, sgl = i & 2;
+        unsigned out = sgl ? SEC_DST : SEC_SRC;
+        size_t aad = v->aad ? strlen(v->aad) / 2 : 0;
+        uint32_t bd[SQE_SIZE / 4];
+
+        sec_bd(a, v, encrypt, sgl, bd);
+        g_assert_cmphex(sec_run(a, bd), ==, v->tag ? SEC_AEAD_OK : SEC_OK);
+        sec_check(a, out, aad, encrypt ? v->cipher : v->plain);
+        sec_check(a, SEC_MAC, 0, v->tag);
+
+        if (v->tag && !encrypt) {
+            /* forged: the tag, then what it belongs to; nothing is given out */
+            sec_bd(a, v, encrypt, sgl, bd);
+            qtest_writeb(a->qts, buffer(SEC_MAC) + strlen(v->tag) / 2 - 1,
+                         SEC_POISON);
+            g_assert_cmphex(sec_run(a, bd), ==, SEC_AEAD_BAD);
+            sec_check(a, out, aad, sgl ? NULL : v->cipher);
+            if (v->aad) {
+                sec_bd(a, v, encrypt, sgl, bd);
+                qtest_writeb(a->qts, buffer(SEC_SRC), SEC_POISON);
+                g_assert_cmphex(sec_run(a, bd), ==, SEC_AEAD_BAD);
+            }
+        }
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 0);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* What makes no sense is refused, and the payload stays as it was */
+static void test_sec_malformed(const void *hw)
+{
+    enum { CBC, XTS, GCM, HMAC };
+    static const unsigned vector[] = { 1, 3, 5, 11 };
+    static const struct {
+        unsigned base, word;
+        uint32_t clear, set;
+    } bad[] = {
+        { CBC, 0, 0xf, 2 },             /* BD of another type */
+        { CBC, 0, 0, 1 << 4 },          /* not valid */
+        { CBC, 0, 0, 1 << 5 },          /* scene */
+        { CBC, 0, 7 << 11, 2 << 11 },   /* kind of address */
+        { CBC, 1, 3, 0 },               /* neither encrypt nor decrypt */
+        { CBC, 1, 0, 3 << 13 },         /* key length */
+        { CBC, 1, 0, 15 << 16 },        /* mode */
+        { CBC, 1, 0, 15 << 20 },        /* cipher */
+        { CBC, 18, 0xffffff, 63 },      /* not whole blocks */
+        { CBC, 18, 0xffffff, 0 },
+        { CBC, 18, 0, 0xfffff0 },       /* more than there is */
+        { CBC, 12, ~0u, 0 },            /* no key */
+        { CBC, 23, ~0u, 0 },            /* no IV */
+        { CBC, 4, ~0u, 0 },             /* no source */
+        { CBC, 19, ~0u, 0 },            /* no destination */
+        { CBC, 20, 0, 1 << 20 },        /* no memory there */
+        { CBC, 5, 0, 1 << 20 },
+        { CBC, 13, 0, 1 << 20 },
+        { XTS, 1, 0, 1 << 13 },         /* has no such keys */
+        { XTS, 18, 0xffffff, 15 },      /* nothing to steal from */
+        { GCM, 1, 63 << 4, 0 },         /* no tag */
+        { GCM, 1, 63 << 4, 17 << 4 },
+        { GCM, 1, 0, 1 << 30 },         /* encryption after the tag */
+        { GCM, 1, 15 << 20, 1 << 20 | 1 << 13 }, /* 3DES has none */
+        { GCM, 14, 0, 1 },              /* with an HMAC */
+        { GCM, 17, 0, 0xffffff },       /* more AAD than there is */
+        { GCM, 21, ~0u, 0 },            /* no place for the tag */
+        { HMAC, 14, 63 << 15, 0 },      /* no such hash */
+        { HMAC, 14, 63 << 9, 17 << 9 }, /* key longer than a block */
+        { HMAC, 14, 31 << 4, 9 << 4 },  /* tag longer than the hash */
+        { HMAC, 14, 3, 2 },             /* verifies what it encrypts */
+    };
+    Acc *a = start_engine("hisi-sec", hw);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        const SecVector *v = &sec_vectors[vector[bad[i].base]];
+        uint32_t bd[SQE_SIZE / 4], result;
+
+        sec_bd(a, v, true, true, bd);
+        bd[bad[i].word] &= ~bad[i].clear;
+        bd[bad[i].word] |= bad[i].set;
+        result = sec_run(a, bd);
+        g_assert_cmphex(result & 1, ==, 1);
+        g_assert_cmphex(result >> 16 & 0xff, !=, 0);
+        sec_check(a, SEC_DST, 0, NULL);
+        sec_check(a, SEC_MAC, 0, NULL);
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, ARRAY_SIZE(bad));
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const hw[] = { "v3", "v4" };
@@ -1022,6 +1349,8 @@ int main(int argc, char **argv)
         { "pace", test_pace },
         { "violations", test_violations },
         { "faults", test_faults },
+        { "sec/vectors", test_sec_vectors },
+        { "sec/malformed", test_sec_malformed },
     };
 
     g_test_init(&argc, &argv, NULL);
