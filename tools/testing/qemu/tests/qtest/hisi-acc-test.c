@@ -1272,7 +1272,7 @@ static void test_sec_vectors(const void *hw)
 /* What makes no sense is refused, and the payload stays as it was */
 static void test_sec_malformed(const void *hw)
 {
-    enum { CBC, XTS, GCM, HMAC };
+    enum { CBC, XTS, GCM, HMAC, SHORT_SGL = SGLS + 2 * 0x100 };
     static const unsigned vector[] = { 1, 3, 5, 11 };
     static const struct {
         unsigned base, word;
@@ -1293,6 +1293,7 @@ static void test_sec_malformed(const void *hw)
         { CBC, 23, ~0u, 0 },            /* no IV */
         { CBC, 4, ~0u, 0 },             /* no source */
         { CBC, 19, ~0u, 0 },            /* no destination */
+        { CBC, 19, ~0u, SHORT_SGL },    /* one without room */
         { CBC, 20, 0, 1 << 20 },        /* no memory there */
         { CBC, 5, 0, 1 << 20 },
         { CBC, 13, 0, 1 << 20 },
@@ -1319,6 +1320,7 @@ static void test_sec_malformed(const void *hw)
         uint32_t bd[SQE_SIZE / 4], result;
 
         sec_bd(a, v, true, true, bd);
+        make_sgl(a, 2, buffer(SEC_DST), 48);
         bd[bad[i].word] &= ~bad[i].clear;
         bd[bad[i].word] |= bad[i].set;
         result = sec_run(a, bd);
