@@ -1105,6 +1105,10 @@ static const SecVector sec_vectors[] = {
         "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
       .cipher =
         "2079c3d53aa763e193b79e2569ab5262516570481f25b50f73c0bda85c8e0da7" },
+    /* a key that libraries warn of */
+    { SEC_3DES, 1, SEC_ECB,
+      .key = "010101010101010101010101010101010101010101010101",
+      .plain = "8000000000000000", .cipher = "95f8a5e5dd31d900" },
     { SEC_AES, 0, SEC_CBC, 0x10, .key = AES128_KEY, .iv = COUNTING,
       .hmac_key = COUNTING "10111213", .aad = "00112233445566778899aa",
       .plain = SP800_38A, .cipher = SP800_38A_CBC,
@@ -1273,7 +1277,7 @@ static void test_sec_vectors(const void *hw)
 static void test_sec_malformed(const void *hw)
 {
     enum { CBC, XTS, GCM, HMAC, SHORT_SGL = SGLS + 2 * 0x100 };
-    static const unsigned vector[] = { 1, 3, 5, 11 };
+    static const unsigned vector[] = { 1, 3, 5, 12 };
     static const struct {
         unsigned base, word;
         uint32_t clear, set;
