@@ -276,6 +276,9 @@ static inline uint64_t hisi_acc_sqe_quad(const HisiAccJob *job, unsigned dw)
     return deposit64(job->sqe[dw], 32, 32, job->sqe[dw + 1]);
 }
 
+/* gcrypt.c */
+void hisi_acc_gcrypt_init(void);
+
 /* pci.c */
 void hisi_acc_engine_class_init(ObjectClass *klass, void *engine);
 uint8_t hisi_acc_revision(const HisiAccPF *pf);
