@@ -1,6 +1,6 @@
 /*
  * QTest of the HiSilicon accelerators: registers, SR-IOV, jobs, pause and
- * restart with ZIP, ciphers with SEC
+ * restart with ZIP, ciphers with SEC, public key arithmetic with HPRE
  *
  * Every test runs for both places of the migration controls: hw=v3 has them in
  * the upper half of a VF's BAR2, hw=v4 in windows of the PF's BAR2.
@@ -1338,6 +1338,295 @@ static void test_sec_malformed(const void *hw)
     stop(a);
 }
 
+/* -------------------------------------------------- HPRE */
+
+enum {
+    HPRE_MODEXP = 0x00,
+    HPRE_MODEXP_CRT = 0x01,
+    HPRE_DH_BASE_2 = 0x04,
+    HPRE_DH = 0x05,
+    HPRE_EC_MULTIPLY = 0x0d,
+    HPRE_CURVE25519 = 0x10
+};
+
+#define HPRE_SQE_SIZE   64
+#define HPRE_POISON     0xee
+
+/* Numbers of buffers */
+enum { HPRE_KEY, HPRE_IN, HPRE_OUT, HPRE_BUFFERS };
+
+/* All in hexadecimal digits; size is that of an operand in bytes */
+typedef struct HpreVector {
+    unsigned op, size;
+    const char *key, *in, *out;
+} HpreVector;
+
+#define ZEROS_8         "0000000000000000"
+#define ZEROS_32        ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8
+
+/* The modulus is the product of the primes of secp256k1 and Curve25519 */
+#define RSA_P \
+    "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f"
+#define RSA_Q \
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed"
+#define RSA_N \
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffff7ffffe04" \
+    "8000000000000000000000000000000000000000000000000000001300004883"
+#define RSA_PLAIN \
+    "00036f6781e74ef5e8e25d940ed904759531985d5d9dc9f81818e811892f902b" \
+    "d23f0824128b2f330c5c7fd0a6a3a4506513270e269e0d37f2a74de452e6b438"
+#define RSA_CIPHER \
+    "463cdced8250027c4ab65f37444cf78c57a7859dc015a9c5beadc4828edebe45" \
+    "9119a83a6a8ca74eb1bcf9a58efd37e2d8a5f8be3ce09c7931f0b2c527042aa8"
+#define DH_KEY \
+    "023445bb1738f7d93d9c172411e20b8f6b0d549b6f03675a1600a35a099950d8" RSA_Q
+
+#define P192 \
+    ZEROS_8 "fffffffffffffffffffffffffffffffeffffffffffffffff" \
+    ZEROS_8 "fffffffffffffffffffffffffffffffefffffffffffffffc"
+#define P256 \
+    "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff" \
+    "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc"
+#define P384 \
+    "ffffffffffffffffffffffffffffffffffffffffffffffff" \
+    "fffffffffffffffeffffffff0000000000000000ffffffff" \
+    "ffffffffffffffffffffffffffffffffffffffffffffffff" \
+    "fffffffffffffffeffffffff0000000000000000fffffffc"
+#define P256_SCALAR \
+    "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534"
+#define P256_B \
+    "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b"
+#define P256_IN \
+    "700c48f77f56584c5cc632ca65640db91b6bacce3a4df6b42ce7cc838833d287" \
+    "db71e509e3fd9b060ddb20ba5c51dcc5948d46fbf640dfe0441782cab85fa4ac"
+#define CURVE25519_PARAMS RSA_Q \
+    ZEROS_8 ZEROS_8 ZEROS_8 "000000000001db41"
+
+enum { V_MODEXP, V_CRT, V_DH_BASE_2, V_DH, V_P192, V_P256, V_P384, V_25519 };
+
+/*
+ * P-256 is from NIST's CAVS tests of ECDH, Curve25519 from RFC 7748, the others
+ * are computed with Python's integers
+ */
+static const HpreVector hpre_vectors[] = {
+    [V_MODEXP] = { HPRE_MODEXP, 64,
+      ZEROS_32 ZEROS_8 ZEROS_8 ZEROS_8 "0000000000010001" RSA_N,
+      RSA_PLAIN, RSA_CIPHER },
+    [V_CRT] = { HPRE_MODEXP_CRT, 64,
+      "690696f9690696f9690696f9690696f9690696f9690696f9690696f9690696e9"
+      "e8b4174be8b4174be8b4174be8b4174be8b4174be8b4174be8b4174afffffc87"
+      RSA_Q RSA_P
+      "ae112f5e86f74046f3173bc259c7ce20b01eee19fe8ca6a75218b8453142e5bf",
+      RSA_CIPHER, RSA_PLAIN },
+    [V_DH_BASE_2] = { HPRE_DH_BASE_2, 32, DH_KEY, "",
+      "39520a93396316917c26e739b0070805230aadf94cd3920f9f24f4001be4fb30" },
+    [V_DH] = { HPRE_DH, 32, DH_KEY,
+      "09e1935052a26475685bfd3da722d13e1233012ba97d5b01199a07dd3dc884a6",
+      "1c55e69d128ea4d0a7a025e7137ad818b62437788f96963108a63b8331ce8479" },
+    [V_P192] = { HPRE_EC_MULTIPLY, 32, P192
+      ZEROS_8 "0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef"
+      ZEROS_8 "64210519e59c80e70fa7e9ab72243049feb8deecc146b9b1",
+      ZEROS_8 "188da80eb03090f67cbf20eb43a18800f4ff0afd82ff1012"
+      ZEROS_8 "07192b95ffc8da78631011ed6b24cdd573f977a11e794811",
+      ZEROS_8 "831d91e9d351799f7f90301c9a76a46a96e92155a33dada4"
+      ZEROS_8 "4240812d42c1e500f18338a975e8f66e2e602caa418ea496" },
+    [V_P256] = { HPRE_EC_MULTIPLY, 32, P256 P256_SCALAR P256_B, P256_IN,
+      "46fc62106420ff012e54a434fbdd2d25ccc5852060561e68040dd7778997bd7b"
+      "c553079d5a6b963c42f013ceb53c9715144bfb52d700d015387e4fae2918a9cd" },
+    [V_P384] = { HPRE_EC_MULTIPLY, 48, P384
+      "0066225726b31d4670be514bd10200efdc26ca2cb4c8f08e"
+      "b4626498dd0f2f1dea8e656fad1dc19adca5e20890f2a521"
+      "b3312fa7e23ee7e4988e056be3f82d19181d9c6efe814112"
+      "0314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef",
+      "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b98"
+      "59f741e082542a385502f25dbf55296c3a545e3872760ab7"
+      "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147c"
+      "e9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
+      "27864d414a8991d5a16ff4f69c8b44f848cc04aea5f56c04"
+      "66681f74f722129a5f1ccb7bafdf5f5a1ba6badbf2fc0ac5"
+      "4d3aadc3cc402b8930f2524dfd6b844a54ad40de549e226d"
+      "71ab11bc16690e304f18b8e3b015d6aa3716c1534653e576" },
+    [V_25519] = { HPRE_CURVE25519, 32, CURVE25519_PARAMS
+      "449a44ba44226a50185afcc10a4c1462dd5e46824b15163b9d7c52f06be346a0",
+      "4c1cabd0a603a9103b35b326ec2466727c5fb124a4c19435db3030586768dbe6",
+      "5285a2775507b454f7711c4903cfec324f088df24dea948e90c6e99d3755dac3" },
+};
+
+/* The bytes that hex stands for; their number is the result */
+static size_t hex_bytes(const char *hex, uint8_t *data)
+{
+    size_t len = strlen(hex) / 2;
+
+    for (size_t i = 0; i < len; i++) {
+        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
+                  g_ascii_xdigit_value(hex[i * 2 + 1]);
+    }
+    return len;
+}
+
+/* Make an SQE and its buffers */
+static void hpre_sqe(Acc *a, const HpreVector *v, uint32_t *sqe)
+{
+    uint8_t data[256];
+
+    qtest_memset(a->qts, buffer(0), HPRE_POISON, HPRE_BUFFERS * BUFFER_SIZE);
+    qtest_memwrite(a->qts, buffer(HPRE_KEY), data, hex_bytes(v->key, data));
+    if (v->in[0]) {
+        qtest_memwrite(a->qts, buffer(HPRE_IN), data, hex_bytes(v->in, data));
+    }
+    memset(sqe, 0, HPRE_SQE_SIZE);
+    sqe[0] = v->op | 1 << 30;
+    sqe[1] = v->size / 8 - 1;
+    stq_le_p(&sqe[2], buffer(HPRE_KEY));
+    /* an input that there is not has any address */
+    stq_le_p(&sqe[4], v->in[0] ? buffer(HPRE_IN) : UINT64_MAX);
+    stq_le_p(&sqe[6], buffer(HPRE_OUT));
+    stq_le_p(&sqe[8], 0x0123456789abcdef);
+}
+
+/* Run it: returns dword 0, and nothing else of the SQE may have changed */
+static uint32_t hpre_run(Acc *a, const uint32_t *sqe)
+{
+    int64_t jobs = fn_stat(a, 1, "jobs");
+    unsigned index = jobs % DEPTH;
+    uint64_t addr = SQ_RING(0) + index * HPRE_SQE_SIZE;
+
+    write_dwords(a, addr, sqe, HPRE_SQE_SIZE / 4);
+    doorbell(a, page(1), 0, DB_SQ, (index + 1) % DEPTH, 0);
+    wait_jobs(a, 1, jobs + 1);
+    check_cqe(a, 0, index, jobs / DEPTH);
+    for (unsigned i = 1; i < HPRE_SQE_SIZE / 4; i++) {
+        g_assert_cmphex(rd(a, addr + i * 4), ==, sqe[i]);
+    }
+    return rd(a, addr);
+}
+
+/* Is this the output, and nothing behind it? */
+static void hpre_check_out(Acc *a, const char *hex)
+{
+    uint8_t want[256], got[256];
+    size_t len = hex_bytes(hex, want);
+
+    want[len++] = HPRE_POISON;
+    qtest_memread(a->qts, buffer(HPRE_OUT), got, len);
+    g_assert_cmpmem(got, len, want, len);
+}
+
+static void test_hpre_vectors(const void *hw)
+{
+    Acc *a = start_engine("hisi-hpre", hw);
+    uint32_t sqe[HPRE_SQE_SIZE / 4];
+
+    g_assert_cmphex(qtest_readl(a->qts, cfg(PF_DEVFN, PCI_VENDOR_ID)), ==,
+                    0xa25819e5);
+    g_assert_cmphex(rd(a, PF_BAR + 0x3144), ==, 0x27);
+    g_assert_cmphex(rd(a, PF_BAR + 0x301a00), ==, 1);
+    g_assert_cmphex(rd(a, PF_BAR + 0x302080), ==, 0x3ff);
+    enable_vfs(a);
+    setup_queues(a, 1);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(hpre_vectors); i++) {
+        const HpreVector *v = &hpre_vectors[i];
+
+        hpre_sqe(a, v, sqe);
+        g_assert_cmphex(hpre_run(a, sqe), ==, v->op | 3u << 30);
+        hpre_check_out(a, v->out);
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 0);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+
+    /* an entry that carries a result */
+    sqe[0] |= 3u << 30;
+    hpre_run(a, sqe);
+    g_assert_cmpint(violations(a, "sqe-twice"), ==, 1);
+    stop(a);
+}
+
+/* What makes no sense is refused, and nothing is given out */
+static void test_hpre_malformed(const void *hw)
+{
+    static const struct {
+        unsigned base, word;
+        uint32_t clear, set;
+        /* of a buffer of these, one byte from the end of the operand */
+        unsigned buffer, operand;
+        uint8_t flip;
+    } bad[] = {
+        { V_MODEXP, 0, 0x1f, 0x02 },            /* operation */
+        { V_MODEXP, 0, 0x1f, 0x1f },
+        { V_MODEXP, 1, 0xff, 64 },              /* more than 4096 bits */
+        { V_MODEXP, 1, 0xff, 0xff },
+        { V_P256, 1, 0xff, 2 },                 /* no such fields */
+        { V_P256, 1, 0xff, 6 },
+        { V_25519, 1, 0xff, 4 },
+        { V_MODEXP, 3, 0, 1 << 20 },            /* no memory there */
+        { V_MODEXP, 5, 0, 1 << 20 },
+        { V_MODEXP, 7, 0, 1 << 20 },
+        { V_P256, .operand = 0, .flip = 0x01 }, /* p is even */
+        { V_P256, .operand = 0, .flip = 0x10 }, /* not on this curve */
+        { V_P256, .operand = 3, .flip = 0x01 },
+        { V_P256, .buffer = HPRE_IN, .flip = 0x01 },
+        { V_25519, .operand = 0, .flip = 0x02 },
+        { V_25519, .operand = 1, .flip = 0x01 },
+    };
+    /* numbers that make no sense as they are */
+    static const HpreVector worse[] = {
+        /* modulo 0 */
+        { HPRE_MODEXP, 32, RSA_P ZEROS_32, RSA_Q },
+        { HPRE_DH_BASE_2, 32, RSA_P ZEROS_32, "" },
+        { HPRE_MODEXP_CRT, 64, RSA_P RSA_P ZEROS_32 RSA_P RSA_P, RSA_PLAIN },
+        { HPRE_MODEXP_CRT, 64, RSA_P RSA_P RSA_P ZEROS_32 RSA_P, RSA_PLAIN },
+        { HPRE_EC_MULTIPLY, 32, ZEROS_32 ZEROS_32 ZEROS_32 ZEROS_32,
+          ZEROS_32 ZEROS_32 },
+        /* infinity */
+        { HPRE_EC_MULTIPLY, 32, P256 ZEROS_32 P256_B, P256_IN },
+        { HPRE_CURVE25519, 32, CURVE25519_PARAMS P256_SCALAR, ZEROS_32 },
+        /* x is not below p */
+        { HPRE_EC_MULTIPLY, 32, RSA_Q ZEROS_32 P256_SCALAR ZEROS_32,
+          RSA_Q ZEROS_32 },
+        /*
+         * y^2 = x^3 + x + 8 modulo 15: to double (1, 5) one has to divide by
+         * 10, which has no inverse
+         */
+        { HPRE_EC_MULTIPLY, 32,
+          ZEROS_8 ZEROS_8 ZEROS_8 "000000000000000f"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000001"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000002"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000008",
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000001"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000005" },
+    };
+    Acc *a = start_engine("hisi-hpre", hw);
+    unsigned n = ARRAY_SIZE(bad) + ARRAY_SIZE(worse);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    for (unsigned i = 0; i < n; i++) {
+        const HpreVector *v = i < ARRAY_SIZE(bad) ? &hpre_vectors[bad[i].base]
+                                                  : &worse[i - ARRAY_SIZE(bad)];
+        uint32_t sqe[HPRE_SQE_SIZE / 4], result;
+
+        hpre_sqe(a, v, sqe);
+        if (i < ARRAY_SIZE(bad)) {
+            uint64_t addr = buffer(bad[i].buffer) +
+                            (bad[i].operand + 1) * v->size - 1;
+
+            qtest_writeb(a->qts, addr,
+                         qtest_readb(a->qts, addr) ^ bad[i].flip);
+            sqe[bad[i].word] &= ~bad[i].clear;
+            sqe[bad[i].word] |= bad[i].set;
+        }
+        result = hpre_run(a, sqe);
+        g_assert_cmphex(result >> 30, ==, 3);
+        g_assert_cmphex(result & 0xffe0, !=, 0);
+        g_assert_cmphex(result & 0x1f, ==, sqe[0] & 0x1f);
+        hpre_check_out(a, "");
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, n);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const hw[] = { "v3", "v4" };
@@ -1357,6 +1646,8 @@ int main(int argc, char **argv)
         { "faults", test_faults },
         { "sec/vectors", test_sec_vectors },
         { "sec/malformed", test_sec_malformed },
+        { "hpre/vectors", test_hpre_vectors },
+        { "hpre/malformed", test_hpre_malformed },
     };
 
     g_test_init(&argc, &argv, NULL);
