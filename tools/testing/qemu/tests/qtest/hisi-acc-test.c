@@ -1,6 +1,6 @@
 /*
- * QTest of the HiSilicon ZIP accelerator: registers, SR-IOV, jobs, pause and
- * restart
+ * QTest of the HiSilicon accelerators: registers, SR-IOV, jobs, pause and
+ * restart with ZIP, ciphers with SEC, public key arithmetic with HPRE
  *
  * Every test runs for both places of the migration controls: hw=v3 has them in
  * the upper half of a VF's BAR2, hw=v4 in windows of the PF's BAR2.
@@ -155,7 +155,7 @@ static void set(Acc *a, const char *property, const char *json)
     QDict *rsp = qtest_qmp(
         a->qts,
         "{'execute': 'qom-set', 'arguments': {"
-        "'path': '/machine/peripheral/zip0', 'property': %s, 'value': %p}}",
+        "'path': '/machine/peripheral/acc0', 'property': %s, 'value': %p}}",
         property, qobject_from_json(json, &error_abort));
 
     g_assert(qdict_haskey(rsp, "return"));
@@ -166,7 +166,7 @@ static QDict *stats(Acc *a)
 {
     QDict *rsp = qtest_qmp(
         a->qts, "{'execute': 'qom-get', 'arguments': {"
-                "'path': '/machine/peripheral/zip0', 'property': 'stats'}}");
+                "'path': '/machine/peripheral/acc0', 'property': 'stats'}}");
     QDict *d = qdict_get_qdict(rsp, "return");
 
     qobject_ref(d);
@@ -213,17 +213,22 @@ static void map_pf(Acc *a)
                  PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }
 
-static Acc *start(const char *hw)
+static Acc *start_engine(const char *type, const char *hw)
 {
     Acc *a = g_new0(Acc, 1);
 
     a->v4 = !strcmp(hw, "v4");
     a->qts = qtest_initf(
         "-machine virt -cpu max -nodefaults "
-        "-device hisi-zip,id=zip0,addr=1.0,hw=%s,job-time-ns=%d",
-        hw, JOB_NS);
+        "-device %s,id=acc0,addr=1.0,hw=%s,job-time-ns=%d",
+        type, hw, JOB_NS);
     map_pf(a);
     return a;
+}
+
+static Acc *start(const char *hw)
+{
+    return start_engine("hisi-zip", hw);
 }
 
 static void stop(Acc *a)
@@ -1005,6 +1010,623 @@ static void test_faults(const void *hw)
     stop(a);
 }
 
+/* -------------------------------------------------- SEC */
+
+enum { SEC_ECB = 0, SEC_CBC = 1, SEC_CTR = 4, SEC_CCM, SEC_GCM, SEC_XTS };
+enum { SEC_3DES = 1, SEC_AES, SEC_SM4 };
+
+#define SEC_OK          0x0101
+#define SEC_AEAD_OK     0x0183
+#define SEC_AEAD_BAD    0x0185
+
+/* All in hexadecimal digits; hmac is an algorithm's number */
+typedef struct SecVector {
+    unsigned alg, key_code, mode, hmac;
+    const char *key, *iv, *b0, *hmac_key, *aad, *plain, *cipher, *tag;
+} SecVector;
+
+#define SP800_38A \
+    "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51" \
+    "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+#define SP800_38A_CBC \
+    "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2" \
+    "73bed6b8e3c1743b7116e69e222295163ff1caa1681fac09120eca307586e1a7"
+#define AES128_KEY      "2b7e151628aed2a6abf7158809cf4f3c"
+#define COUNTING        "000102030405060708090a0b0c0d0e0f"
+#define COUNTING_32     COUNTING "101112131415161718191a1b1c1d1e1f"
+#define SM4_KEY         "0123456789abcdeffedcba9876543210"
+
+/*
+ * From NIST SP 800-38A and 38D, IEEE 1619, RFC 3610 and RFC 8998 where they
+ * have one, the others computed with OpenSSL
+ */
+static const SecVector sec_vectors[] = {
+    { SEC_AES, 2, SEC_ECB,
+      .key = "603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4",
+      .plain = SP800_38A,
+      .cipher =
+        "f3eed1bdb5d2a03c064b5a7e3db181f8591ccb10d410ed26dc5ba74a31362870"
+        "b6ed21b99ca6f4f9f153e7b1beafed1d23304b7a39f9f3ff067d8d8f9e24ecc7" },
+    { SEC_AES, 0, SEC_CBC, .key = AES128_KEY, .iv = COUNTING,
+      .plain = SP800_38A, .cipher = SP800_38A_CBC },
+    /* the counter wraps, the last block is short */
+    { SEC_AES, 1, SEC_CTR,
+      .key = "8e73b0f7da0e6452c810f32b809079e562f8ead2522c6b7b",
+      .iv = "fffffffffffffffffffffffffffffffe",
+      .plain =
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be6",
+      .cipher =
+        "880a264ea82621e0fcbc63dcd96052b2992fbb1e00f59f6dab480fc6371256e3"
+        "128d31c8eaf441827a88e0d7f06703a4082ce6ab7e8346ede2f9da76d8" },
+    /* ciphertext stealing */
+    { SEC_AES, 0, SEC_XTS,
+      .key = "fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0bfbebdbcbbbab9b8b7b6b5b4b3b2b1b0",
+      .iv = "9a785634120000000000000000000000",
+      .plain = COUNTING "10",
+      .cipher = "6c1625db4671522d3d7599601de7ca09ed" },
+    { SEC_AES, 0, SEC_CCM, .key = "c0c1c2c3c4c5c6c7c8c9cacbcccdcecf",
+      .iv = "0100000003020100a0a1a2a3a4a50001",
+      .b0 = "5900000003020100a0a1a2a3a4a50017", .aad = "0001020304050607",
+      .plain = "08090a0b0c0d0e0f101112131415161718191a1b1c1d1e",
+      .cipher = "588c979a61c663d2f066d0c2c0f989806d5f6b61dac384",
+      .tag = "17e8d12cfdf926e0" },
+    { SEC_AES, 0, SEC_GCM, .key = "feffe9928665731c6d6a8f9467308308",
+      .iv = "cafebabefacedbaddecaf888",
+      .aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+      .plain =
+        "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+        "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39",
+      .cipher =
+        "42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e"
+        "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091",
+      .tag = "5bc94fbc3221a5db94fae95ae7121a47" },
+    /* nothing but a tag, and that a short one */
+    { SEC_AES, 0, SEC_GCM, .key = "00000000000000000000000000000000",
+      .iv = "000000000000000000000000", .tag = "58e2fccefa7e3061367f" },
+    { SEC_SM4, 0, SEC_CBC, .key = SM4_KEY, .iv = COUNTING,
+      .plain =
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
+      .cipher =
+        "784626c834ab18614677eb2074f2c5575146022d81cd18fef9bc1a1fd3a64d61" },
+    { SEC_SM4, 0, SEC_GCM, .key = SM4_KEY, .iv = "00001234567800000000abcd",
+      .aad = "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+      .plain =
+        "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd"
+        "eeeeeeeeeeeeeeeeffffffffffffffffeeeeeeeeeeeeeeeeaaaaaaaaaaaaaaaa",
+      .cipher =
+        "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735"
+        "d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d",
+      .tag = "83de3541e4c2b58177e065a9bf7b62ec" },
+    { SEC_3DES, 1, SEC_CBC,
+      .key = "0123456789abcdef23456789abcdef01456789abcdef0123",
+      .iv = "f69f2445df4f9b17",
+      .plain =
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51",
+      .cipher =
+        "2079c3d53aa763e193b79e2569ab5262516570481f25b50f73c0bda85c8e0da7" },
+    /* a key that libraries warn of */
+    { SEC_3DES, 1, SEC_ECB,
+      .key = "010101010101010101010101010101010101010101010101",
+      .plain = "8000000000000000", .cipher = "95f8a5e5dd31d900" },
+    { SEC_AES, 0, SEC_CBC, 0x10, .key = AES128_KEY, .iv = COUNTING,
+      .hmac_key = COUNTING "10111213", .aad = "00112233445566778899aa",
+      .plain = SP800_38A, .cipher = SP800_38A_CBC,
+      .tag = "75ea08648170efa725db995d" },
+    { SEC_AES, 0, SEC_CBC, 0x11, .key = AES128_KEY, .iv = COUNTING,
+      .hmac_key = COUNTING_32, .aad = "00112233445566778899aa",
+      .plain = SP800_38A, .cipher = SP800_38A_CBC,
+      .tag =
+        "b0a12961498af96283f812802af8bec4425645d91592fe23c33b053997c18e52" },
+    { SEC_AES, 0, SEC_CBC, 0x15, .key = AES128_KEY, .iv = COUNTING,
+      .hmac_key = COUNTING_32
+        "202122232425262728292a2b2c2d2e2f303132333435363738393a3b3c3d3e3f",
+      .aad = "00112233445566778899aa",
+      .plain = SP800_38A, .cipher = SP800_38A_CBC,
+      .tag =
+        "207f6a58dfcfc10aa9a662abc798ff9ec3af3f17cc2682bf9bc4ef3c0bfbac79" },
+};
+
+/* Numbers of buffers */
+enum { SEC_SRC, SEC_DST, SEC_KEY, SEC_IV, SEC_B0, SEC_HMAC_KEY, SEC_MAC };
+
+#define SEC_POISON      0xee
+
+/* The bytes that hex stands for; their number is the result */
+static size_t sec_bytes(const char *hex, uint8_t *data)
+{
+    size_t len = hex ? strlen(hex) / 2 : 0;
+
+    for (size_t i = 0; i < len; i++) {
+        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
+                  g_ascii_xdigit_value(hex[i * 2 + 1]);
+    }
+    return len;
+}
+
+/* Put it into a buffer */
+static size_t sec_put(Acc *a, unsigned n, size_t offset, const char *hex)
+{
+    uint8_t data[256];
+    size_t len = sec_bytes(hex, data);
+
+    if (len) {
+        qtest_memwrite(a->qts, buffer(n) + offset, data, len);
+    }
+    return len;
+}
+
+/* Is it in the buffer, and nothing behind it? */
+static void sec_check(Acc *a, unsigned n, size_t offset, const char *hex)
+{
+    uint8_t want[256], got[256];
+    size_t len = sec_bytes(hex, want);
+
+    want[len++] = SEC_POISON;
+    qtest_memread(a->qts, buffer(n) + offset, got, len);
+    g_assert_cmpmem(got, len, want, len);
+}
+
+/* Make a BD and what it points to: flat and in place, or SGLs of two buffers */
+static void sec_bd(Acc *a, const SecVector *v, bool encrypt, bool sgl,
+                   uint32_t *bd)
+{
+    size_t aad, payload, tag = v->tag ? strlen(v->tag) / 2 : 0;
+    uint64_t src = buffer(SEC_SRC), dst = src;
+
+    qtest_memset(a->qts, buffer(0), SEC_POISON, buffer(SEC_MAC + 1) - BUFFERS);
+    aad = sec_put(a, SEC_SRC, 0, v->aad);
+    payload = sec_put(a, SEC_SRC, aad, encrypt ? v->plain : v->cipher);
+    sec_put(a, SEC_KEY, 0, v->key);
+    sec_put(a, SEC_IV, 0, v->iv);
+    sec_put(a, SEC_B0, 0, v->b0);
+    sec_put(a, SEC_HMAC_KEY, 0, v->hmac_key);
+    if (!encrypt) {
+        sec_put(a, SEC_MAC, 0, v->tag);
+    }
+    if (sgl) {
+        src = make_sgl(a, SEC_SRC, buffer(SEC_SRC), aad + payload);
+        dst = make_sgl(a, SEC_DST, buffer(SEC_DST), aad + payload);
+    }
+
+    memset(bd, 0, SQE_SIZE);
+    bd[0] = 3 | sgl << 9 | sgl << 11 | sgl << 14;
+    bd[1] = (encrypt ? 1 : 2) | v->key_code << 13 | v->mode << 16 |
+            v->alg << 20 | (uint32_t)(tag && !encrypt) << 30;
+    bd[2] = 0xcafe0000;
+    bd[14] = 2 << 25;
+    if (v->hmac) {
+        bd[14] |= (encrypt ? 1 : 2) | tag / 4 << 4 | v->hmac << 15 |
+                  (uint32_t)strlen(v->hmac_key) / 8 << 9;
+    } else {
+        bd[1] |= tag << 4;
+    }
+    bd[16] = aad << 16;
+    bd[17] = v->hmac ? aad + payload : aad;
+    bd[18] = payload;
+    stq_le_p(&bd[4], src);
+    stq_le_p(&bd[6], buffer(SEC_HMAC_KEY));
+    stq_le_p(&bd[8], buffer(SEC_B0));
+    stq_le_p(&bd[12], buffer(SEC_KEY));
+    stq_le_p(&bd[19], dst);
+    stq_le_p(&bd[21], tag ? buffer(SEC_MAC) : 0);
+    stq_le_p(&bd[23], buffer(SEC_IV));
+}
+
+/* Run it; the result is the dword that SEC writes */
+static uint32_t sec_run(Acc *a, const uint32_t *bd)
+{
+    int64_t jobs = fn_stat(a, 1, "jobs");
+    unsigned index = jobs % DEPTH;
+
+    write_dwords(a, SQ_RING(0) + index * SQE_SIZE, bd, SQE_SIZE / 4);
+    doorbell(a, page(1), 0, DB_SQ, (index + 1) % DEPTH, 0);
+    wait_jobs(a, 1, jobs + 1);
+    check_cqe(a, 0, index, jobs / DEPTH);
+    for (unsigned i = 0; i < SQE_SIZE / 4; i++) {
+        if (i != 28) {
+            g_assert_cmphex(sqe_word(a, 0, index, i), ==, bd[i]);
+        }
+    }
+    return sqe_word(a, 0, index, 28);
+}
+
+static void test_sec_vectors(const void *hw)
+{
+    Acc *a = start_engine("hisi-sec", hw);
+
+    g_assert_cmphex(qtest_readl(a->qts, cfg(PF_DEVFN, PCI_VENDOR_ID)), ==,
+                    0xa25519e5);
+    g_assert_cmphex(rd(a, PF_BAR + 0x3144), ==, 0x018670cf);
+    g_assert_cmphex(rd(a, PF_BAR + 0x301104), ==, 1);
+    enable_vfs(a);
+    setup_queues(a, 1);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(sec_vectors) * 4; i++) {
+        const SecVector *v = &sec_vectors[i / 4];
+        bool encrypt = i & 1, sgl = i & 2;
+        unsigned out = sgl ? SEC_DST : SEC_SRC;
+        size_t aad = v->aad ? strlen(v->aad) / 2 : 0;
+        uint32_t bd[SQE_SIZE / 4];
+
+        sec_bd(a, v, encrypt, sgl, bd);
+        g_assert_cmphex(sec_run(a, bd), ==, v->tag ? SEC_AEAD_OK : SEC_OK);
+        sec_check(a, out, aad, encrypt ? v->cipher : v->plain);
+        sec_check(a, SEC_MAC, 0, v->tag);
+
+        if (v->tag && !encrypt) {
+            /* forged: the tag, then what it belongs to; nothing is given out */
+            sec_bd(a, v, encrypt, sgl, bd);
+            qtest_writeb(a->qts, buffer(SEC_MAC) + strlen(v->tag) / 2 - 1,
+                         SEC_POISON);
+            g_assert_cmphex(sec_run(a, bd), ==, SEC_AEAD_BAD);
+            sec_check(a, out, aad, sgl ? NULL : v->cipher);
+            if (v->aad) {
+                sec_bd(a, v, encrypt, sgl, bd);
+                qtest_writeb(a->qts, buffer(SEC_SRC), SEC_POISON);
+                g_assert_cmphex(sec_run(a, bd), ==, SEC_AEAD_BAD);
+            }
+        }
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 0);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* What makes no sense is refused, and the payload stays as it was */
+static void test_sec_malformed(const void *hw)
+{
+    enum { CBC, XTS, GCM, HMAC, SHORT_SGL = SGLS + 2 * 0x100 };
+    static const unsigned vector[] = { 1, 3, 5, 12 };
+    static const struct {
+        unsigned base, word;
+        uint32_t clear, set;
+    } bad[] = {
+        { CBC, 0, 0xf, 2 },             /* BD of another type */
+        { CBC, 0, 0, 1 << 4 },          /* not valid */
+        { CBC, 0, 0, 1 << 5 },          /* scene */
+        { CBC, 0, 7 << 11, 2 << 11 },   /* kind of address */
+        { CBC, 1, 3, 0 },               /* neither encrypt nor decrypt */
+        { CBC, 1, 0, 3 << 13 },         /* key length */
+        { CBC, 1, 0, 15 << 16 },        /* mode */
+        { CBC, 1, 0, 15 << 20 },        /* cipher */
+        { CBC, 18, 0xffffff, 63 },      /* not whole blocks */
+        { CBC, 18, 0xffffff, 0 },
+        { CBC, 18, 0, 0xfffff0 },       /* more than there is */
+        { CBC, 12, ~0u, 0 },            /* no key */
+        { CBC, 23, ~0u, 0 },            /* no IV */
+        { CBC, 4, ~0u, 0 },             /* no source */
+        { CBC, 19, ~0u, 0 },            /* no destination */
+        { CBC, 19, ~0u, SHORT_SGL },    /* one without room */
+        { CBC, 20, 0, 1 << 20 },        /* no memory there */
+        { CBC, 5, 0, 1 << 20 },
+        { CBC, 13, 0, 1 << 20 },
+        { XTS, 1, 0, 1 << 13 },         /* has no such keys */
+        { XTS, 18, 0xffffff, 15 },      /* nothing to steal from */
+        { GCM, 1, 63 << 4, 0 },         /* no tag */
+        { GCM, 1, 63 << 4, 17 << 4 },
+        { GCM, 1, 0, 1 << 30 },         /* encryption after the tag */
+        { GCM, 1, 15 << 20, 1 << 20 | 1 << 13 }, /* 3DES has none */
+        { GCM, 14, 0, 1 },              /* with an HMAC */
+        { GCM, 17, 0, 0xffffff },       /* more AAD than there is */
+        { GCM, 21, ~0u, 0 },            /* no place for the tag */
+        { HMAC, 14, 63 << 15, 0 },      /* no such hash */
+        { HMAC, 14, 63 << 9, 17 << 9 }, /* key longer than a block */
+        { HMAC, 14, 31 << 4, 9 << 4 },  /* tag longer than the hash */
+        { HMAC, 14, 3, 2 },             /* verifies what it encrypts */
+    };
+    Acc *a = start_engine("hisi-sec", hw);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+        const SecVector *v = &sec_vectors[vector[bad[i].base]];
+        uint32_t bd[SQE_SIZE / 4], result;
+
+        sec_bd(a, v, true, true, bd);
+        make_sgl(a, 2, buffer(SEC_DST), 48);
+        bd[bad[i].word] &= ~bad[i].clear;
+        bd[bad[i].word] |= bad[i].set;
+        result = sec_run(a, bd);
+        g_assert_cmphex(result & 1, ==, 1);
+        g_assert_cmphex(result >> 16 & 0xff, !=, 0);
+        sec_check(a, SEC_DST, 0, NULL);
+        sec_check(a, SEC_MAC, 0, NULL);
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, ARRAY_SIZE(bad));
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/* -------------------------------------------------- HPRE */
+
+enum {
+    HPRE_MODEXP = 0x00,
+    HPRE_MODEXP_CRT = 0x01,
+    HPRE_DH_BASE_2 = 0x04,
+    HPRE_DH = 0x05,
+    HPRE_EC_MULTIPLY = 0x0d,
+    HPRE_CURVE25519 = 0x10
+};
+
+#define HPRE_SQE_SIZE   64
+#define HPRE_POISON     0xee
+
+/* Numbers of buffers */
+enum { HPRE_KEY, HPRE_IN, HPRE_OUT, HPRE_BUFFERS };
+
+/* All in hexadecimal digits; size is that of an operand in bytes */
+typedef struct HpreVector {
+    unsigned op, size;
+    const char *key, *in, *out;
+} HpreVector;
+
+#define ZEROS_8         "0000000000000000"
+#define ZEROS_32        ZEROS_8 ZEROS_8 ZEROS_8 ZEROS_8
+
+/* The modulus is the product of the primes of secp256k1 and Curve25519 */
+#define RSA_P \
+    "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f"
+#define RSA_Q \
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffed"
+#define RSA_N \
+    "7fffffffffffffffffffffffffffffffffffffffffffffffffffffff7ffffe04" \
+    "8000000000000000000000000000000000000000000000000000001300004883"
+#define RSA_PLAIN \
+    "00036f6781e74ef5e8e25d940ed904759531985d5d9dc9f81818e811892f902b" \
+    "d23f0824128b2f330c5c7fd0a6a3a4506513270e269e0d37f2a74de452e6b438"
+#define RSA_CIPHER \
+    "463cdced8250027c4ab65f37444cf78c57a7859dc015a9c5beadc4828edebe45" \
+    "9119a83a6a8ca74eb1bcf9a58efd37e2d8a5f8be3ce09c7931f0b2c527042aa8"
+#define DH_KEY \
+    "023445bb1738f7d93d9c172411e20b8f6b0d549b6f03675a1600a35a099950d8" RSA_Q
+
+#define P192 \
+    ZEROS_8 "fffffffffffffffffffffffffffffffeffffffffffffffff" \
+    ZEROS_8 "fffffffffffffffffffffffffffffffefffffffffffffffc"
+#define P256 \
+    "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff" \
+    "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc"
+#define P384 \
+    "ffffffffffffffffffffffffffffffffffffffffffffffff" \
+    "fffffffffffffffeffffffff0000000000000000ffffffff" \
+    "ffffffffffffffffffffffffffffffffffffffffffffffff" \
+    "fffffffffffffffeffffffff0000000000000000fffffffc"
+#define P256_SCALAR \
+    "7d7dc5f71eb29ddaf80d6214632eeae03d9058af1fb6d22ed80badb62bc1a534"
+#define P256_B \
+    "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b"
+#define P256_IN \
+    "700c48f77f56584c5cc632ca65640db91b6bacce3a4df6b42ce7cc838833d287" \
+    "db71e509e3fd9b060ddb20ba5c51dcc5948d46fbf640dfe0441782cab85fa4ac"
+#define CURVE25519_PARAMS RSA_Q \
+    ZEROS_8 ZEROS_8 ZEROS_8 "000000000001db41"
+
+enum { V_MODEXP, V_CRT, V_DH_BASE_2, V_DH, V_P192, V_P256, V_P384, V_25519 };
+
+/*
+ * P-256 is from NIST's CAVS tests of ECDH, Curve25519 from RFC 7748, the others
+ * are computed with Python's integers
+ */
+static const HpreVector hpre_vectors[] = {
+    [V_MODEXP] = { HPRE_MODEXP, 64,
+      ZEROS_32 ZEROS_8 ZEROS_8 ZEROS_8 "0000000000010001" RSA_N,
+      RSA_PLAIN, RSA_CIPHER },
+    [V_CRT] = { HPRE_MODEXP_CRT, 64,
+      "690696f9690696f9690696f9690696f9690696f9690696f9690696f9690696e9"
+      "e8b4174be8b4174be8b4174be8b4174be8b4174be8b4174be8b4174afffffc87"
+      RSA_Q RSA_P
+      "ae112f5e86f74046f3173bc259c7ce20b01eee19fe8ca6a75218b8453142e5bf",
+      RSA_CIPHER, RSA_PLAIN },
+    [V_DH_BASE_2] = { HPRE_DH_BASE_2, 32, DH_KEY, "",
+      "39520a93396316917c26e739b0070805230aadf94cd3920f9f24f4001be4fb30" },
+    [V_DH] = { HPRE_DH, 32, DH_KEY,
+      "09e1935052a26475685bfd3da722d13e1233012ba97d5b01199a07dd3dc884a6",
+      "1c55e69d128ea4d0a7a025e7137ad818b62437788f96963108a63b8331ce8479" },
+    [V_P192] = { HPRE_EC_MULTIPLY, 32, P192
+      ZEROS_8 "0a1b2c3d4e5f60718293a4b5c6d7e8f90123456789abcdef"
+      ZEROS_8 "64210519e59c80e70fa7e9ab72243049feb8deecc146b9b1",
+      ZEROS_8 "188da80eb03090f67cbf20eb43a18800f4ff0afd82ff1012"
+      ZEROS_8 "07192b95ffc8da78631011ed6b24cdd573f977a11e794811",
+      ZEROS_8 "831d91e9d351799f7f90301c9a76a46a96e92155a33dada4"
+      ZEROS_8 "4240812d42c1e500f18338a975e8f66e2e602caa418ea496" },
+    [V_P256] = { HPRE_EC_MULTIPLY, 32, P256 P256_SCALAR P256_B, P256_IN,
+      "46fc62106420ff012e54a434fbdd2d25ccc5852060561e68040dd7778997bd7b"
+      "c553079d5a6b963c42f013ceb53c9715144bfb52d700d015387e4fae2918a9cd" },
+    [V_P384] = { HPRE_EC_MULTIPLY, 48, P384
+      "0066225726b31d4670be514bd10200efdc26ca2cb4c8f08e"
+      "b4626498dd0f2f1dea8e656fad1dc19adca5e20890f2a521"
+      "b3312fa7e23ee7e4988e056be3f82d19181d9c6efe814112"
+      "0314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef",
+      "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b98"
+      "59f741e082542a385502f25dbf55296c3a545e3872760ab7"
+      "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147c"
+      "e9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
+      "27864d414a8991d5a16ff4f69c8b44f848cc04aea5f56c04"
+      "66681f74f722129a5f1ccb7bafdf5f5a1ba6badbf2fc0ac5"
+      "4d3aadc3cc402b8930f2524dfd6b844a54ad40de549e226d"
+      "71ab11bc16690e304f18b8e3b015d6aa3716c1534653e576" },
+    [V_25519] = { HPRE_CURVE25519, 32, CURVE25519_PARAMS
+      "449a44ba44226a50185afcc10a4c1462dd5e46824b15163b9d7c52f06be346a0",
+      "4c1cabd0a603a9103b35b326ec2466727c5fb124a4c19435db3030586768dbe6",
+      "5285a2775507b454f7711c4903cfec324f088df24dea948e90c6e99d3755dac3" },
+};
+
+/* The bytes that hex stands for; their number is the result */
+static size_t hex_bytes(const char *hex, uint8_t *data)
+{
+    size_t len = strlen(hex) / 2;
+
+    for (size_t i = 0; i < len; i++) {
+        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
+                  g_ascii_xdigit_value(hex[i * 2 + 1]);
+    }
+    return len;
+}
+
+/* Make an SQE and its buffers */
+static void hpre_sqe(Acc *a, const HpreVector *v, uint32_t *sqe)
+{
+    uint8_t data[256];
+
+    qtest_memset(a->qts, buffer(0), HPRE_POISON, HPRE_BUFFERS * BUFFER_SIZE);
+    qtest_memwrite(a->qts, buffer(HPRE_KEY), data, hex_bytes(v->key, data));
+    if (v->in[0]) {
+        qtest_memwrite(a->qts, buffer(HPRE_IN), data, hex_bytes(v->in, data));
+    }
+    memset(sqe, 0, HPRE_SQE_SIZE);
+    sqe[0] = v->op | 1 << 30;
+    sqe[1] = v->size / 8 - 1;
+    stq_le_p(&sqe[2], buffer(HPRE_KEY));
+    /* an input that there is not has any address */
+    stq_le_p(&sqe[4], v->in[0] ? buffer(HPRE_IN) : UINT64_MAX);
+    stq_le_p(&sqe[6], buffer(HPRE_OUT));
+    stq_le_p(&sqe[8], 0x0123456789abcdef);
+}
+
+/* Run it: returns dword 0, and nothing else of the SQE may have changed */
+static uint32_t hpre_run(Acc *a, const uint32_t *sqe)
+{
+    int64_t jobs = fn_stat(a, 1, "jobs");
+    unsigned index = jobs % DEPTH;
+    uint64_t addr = SQ_RING(0) + index * HPRE_SQE_SIZE;
+
+    write_dwords(a, addr, sqe, HPRE_SQE_SIZE / 4);
+    doorbell(a, page(1), 0, DB_SQ, (index + 1) % DEPTH, 0);
+    wait_jobs(a, 1, jobs + 1);
+    check_cqe(a, 0, index, jobs / DEPTH);
+    for (unsigned i = 1; i < HPRE_SQE_SIZE / 4; i++) {
+        g_assert_cmphex(rd(a, addr + i * 4), ==, sqe[i]);
+    }
+    return rd(a, addr);
+}
+
+/* Is this the output, and nothing behind it? */
+static void hpre_check_out(Acc *a, const char *hex)
+{
+    uint8_t want[256], got[256];
+    size_t len = hex_bytes(hex, want);
+
+    want[len++] = HPRE_POISON;
+    qtest_memread(a->qts, buffer(HPRE_OUT), got, len);
+    g_assert_cmpmem(got, len, want, len);
+}
+
+static void test_hpre_vectors(const void *hw)
+{
+    Acc *a = start_engine("hisi-hpre", hw);
+    uint32_t sqe[HPRE_SQE_SIZE / 4];
+
+    g_assert_cmphex(qtest_readl(a->qts, cfg(PF_DEVFN, PCI_VENDOR_ID)), ==,
+                    0xa25819e5);
+    g_assert_cmphex(rd(a, PF_BAR + 0x3144), ==, 0x27);
+    g_assert_cmphex(rd(a, PF_BAR + 0x301a00), ==, 1);
+    g_assert_cmphex(rd(a, PF_BAR + 0x302080), ==, 0x3ff);
+    enable_vfs(a);
+    setup_queues(a, 1);
+
+    for (unsigned i = 0; i < ARRAY_SIZE(hpre_vectors); i++) {
+        const HpreVector *v = &hpre_vectors[i];
+
+        hpre_sqe(a, v, sqe);
+        g_assert_cmphex(hpre_run(a, sqe), ==, v->op | 3u << 30);
+        hpre_check_out(a, v->out);
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 0);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+
+    /* an entry that carries a result */
+    sqe[0] |= 3u << 30;
+    hpre_run(a, sqe);
+    g_assert_cmpint(violations(a, "sqe-twice"), ==, 1);
+    stop(a);
+}
+
+/* What makes no sense is refused, and nothing is given out */
+static void test_hpre_malformed(const void *hw)
+{
+    static const struct {
+        unsigned base, word;
+        uint32_t clear, set;
+        /* of a buffer of these, one byte from the end of the operand */
+        unsigned buffer, operand;
+        uint8_t flip;
+    } bad[] = {
+        { V_MODEXP, 0, 0x1f, 0x02 },            /* operation */
+        { V_MODEXP, 0, 0x1f, 0x1f },
+        { V_MODEXP, 1, 0xff, 64 },              /* more than 4096 bits */
+        { V_MODEXP, 1, 0xff, 0xff },
+        { V_P256, 1, 0xff, 2 },                 /* no such fields */
+        { V_P256, 1, 0xff, 6 },
+        { V_25519, 1, 0xff, 4 },
+        { V_MODEXP, 3, 0, 1 << 20 },            /* no memory there */
+        { V_MODEXP, 5, 0, 1 << 20 },
+        { V_MODEXP, 7, 0, 1 << 20 },
+        { V_P256, .operand = 0, .flip = 0x01 }, /* p is even */
+        { V_P256, .operand = 0, .flip = 0x10 }, /* not on this curve */
+        { V_P256, .operand = 3, .flip = 0x01 },
+        { V_P256, .buffer = HPRE_IN, .flip = 0x01 },
+        { V_25519, .operand = 0, .flip = 0x02 },
+        { V_25519, .operand = 1, .flip = 0x01 },
+    };
+    /* numbers that make no sense as they are */
+    static const HpreVector worse[] = {
+        /* modulo 0 */
+        { HPRE_MODEXP, 32, RSA_P ZEROS_32, RSA_Q },
+        { HPRE_DH_BASE_2, 32, RSA_P ZEROS_32, "" },
+        { HPRE_MODEXP_CRT, 64, RSA_P RSA_P ZEROS_32 RSA_P RSA_P, RSA_PLAIN },
+        { HPRE_MODEXP_CRT, 64, RSA_P RSA_P RSA_P ZEROS_32 RSA_P, RSA_PLAIN },
+        { HPRE_EC_MULTIPLY, 32, ZEROS_32 ZEROS_32 ZEROS_32 ZEROS_32,
+          ZEROS_32 ZEROS_32 },
+        /* infinity */
+        { HPRE_EC_MULTIPLY, 32, P256 ZEROS_32 P256_B, P256_IN },
+        { HPRE_CURVE25519, 32, CURVE25519_PARAMS P256_SCALAR, ZEROS_32 },
+        /* x is not below p */
+        { HPRE_EC_MULTIPLY, 32, RSA_Q ZEROS_32 P256_SCALAR ZEROS_32,
+          RSA_Q ZEROS_32 },
+        /*
+         * y^2 = x^3 + x + 8 modulo 15: to double (1, 5) one has to divide by
+         * 10, which has no inverse
+         */
+        { HPRE_EC_MULTIPLY, 32,
+          ZEROS_8 ZEROS_8 ZEROS_8 "000000000000000f"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000001"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000002"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000008",
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000001"
+          ZEROS_8 ZEROS_8 ZEROS_8 "0000000000000005" },
+    };
+    Acc *a = start_engine("hisi-hpre", hw);
+    unsigned n = ARRAY_SIZE(bad) + ARRAY_SIZE(worse);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    for (unsigned i = 0; i < n; i++) {
+        const HpreVector *v = i < ARRAY_SIZE(bad) ? &hpre_vectors[bad[i].base]
+                                                  : &worse[i - ARRAY_SIZE(bad)];
+        uint32_t sqe[HPRE_SQE_SIZE / 4], result;
+
+        hpre_sqe(a, v, sqe);
+        if (i < ARRAY_SIZE(bad)) {
+            uint64_t addr = buffer(bad[i].buffer) +
+                            (bad[i].operand + 1) * v->size - 1;
+
+            qtest_writeb(a->qts, addr,
+                         qtest_readb(a->qts, addr) ^ bad[i].flip);
+            sqe[bad[i].word] &= ~bad[i].clear;
+            sqe[bad[i].word] |= bad[i].set;
+        }
+        result = hpre_run(a, sqe);
+        g_assert_cmphex(result >> 30, ==, 3);
+        g_assert_cmphex(result & 0xffe0, !=, 0);
+        g_assert_cmphex(result & 0x1f, ==, sqe[0] & 0x1f);
+        hpre_check_out(a, "");
+    }
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, n);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
 int main(int argc, char **argv)
 {
     static const char *const hw[] = { "v3", "v4" };
@@ -1022,6 +1644,10 @@ int main(int argc, char **argv)
         { "pace", test_pace },
         { "violations", test_violations },
         { "faults", test_faults },
+        { "sec/vectors", test_sec_vectors },
+        { "sec/malformed", test_sec_malformed },
+        { "hpre/vectors", test_hpre_vectors },
+        { "hpre/malformed", test_hpre_malformed },
     };
 
     g_test_init(&argc, &argv, NULL);

@@ -132,6 +132,7 @@ typedef struct HisiAccEngine {
     const HisiAccReg *reset;        /* PF BAR2: what does not reset to 0 */
     uint32_t raz, raz_end;          /* PF BAR2: counters, always 0 */
     uint32_t int_source, int_mask, int_status;
+    bool int_mask_enables;          /* a 1 in it lets through, not stops */
 
     /* Set job->status to refuse the job; it then skips execute */
     void (*fetch)(HisiAccJob *job);
@@ -275,6 +276,9 @@ static inline uint64_t hisi_acc_sqe_quad(const HisiAccJob *job, unsigned dw)
 {
     return deposit64(job->sqe[dw], 32, 32, job->sqe[dw + 1]);
 }
+
+/* gcrypt.c */
+void hisi_acc_gcrypt_init(void);
 
 /* pci.c */
 void hisi_acc_engine_class_init(ObjectClass *klass, void *engine);

@@ -66,8 +66,11 @@ static uint32_t abnormal_status(const HisiAccPF *pf)
 
 static uint32_t engine_status(const HisiAccPF *pf)
 {
-    return (PF_REG(pf, pf->engine->int_source) &
-            ~PF_REG(pf, pf->engine->int_mask)) |
+    const HisiAccEngine *engine = pf->engine;
+    uint32_t mask = PF_REG(pf, engine->int_mask);
+    uint32_t enabled = engine->int_mask_enables ? mask : ~mask;
+
+    return (PF_REG(pf, engine->int_source) & enabled) |
            hisi_acc_fault_bits(pf, FAULT_ENGINE_ERROR);
 }
 
