@@ -171,9 +171,13 @@ static bool ec_multiply(HpreWork *w)
      * others without an inverse if p is no prime.
      */
     gcry_mpi_point_get(NULL, NULL, z, result);
-    return gcry_mpi_gcd(gcd, z, p) &&
-           !gcry_mpi_ec_get_affine(x, y, result, curve) &&
-           put_number(w->out, size, x) && put_number(w->out + size, size, y);
+    if (!gcry_mpi_gcd(gcd, z, p) ||
+        gcry_mpi_ec_get_affine(x, y, result, curve)) {
+        return false;
+    }
+    /* libgcrypt negates a y of 0 to p */
+    gcry_mpi_mod(y, y, p);
+    return put_number(w->out, size, x) && put_number(w->out + size, size, y);
 }
 
 static void copy_reversed(uint8_t *to, const uint8_t *from, size_t len)
