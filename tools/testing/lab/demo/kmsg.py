@@ -14,11 +14,13 @@ SPLAT = re.compile(
     r"|detected stalls? |self-detected stall|refcount_t: |blocked for more than|Call trace:")
 # A slow machine says so; a module that is not the kernel's own is no surprise here; the PCI core
 # warns of every reset that a device's user asks for; and Linux 6.12 gives up on a function's pause
-# after 1 ms, when our driver goes on waiting. If that was in vain an arc fails.
+# after 1 ms, when our driver goes on waiting. If that was in vain an arc fails. The driver of SEC
+# says of each message that it is not authentic; the load sees to it that just the tampered ones are.
 HARMLESS = re.compile(
     r"hrtimer: interrupt took|hogged CPU for|perf: interrupt took|loading out-of-tree module"
     r"|module verification failed|clocksource: |: resetting$"
-    r"|hisi_vfio_pci \S+: QM mailbox operation timeout!$")
+    r"|hisi_vfio_pci \S+: QM mailbox operation timeout!$"
+    r"|hisi_sec2 \S+: flag\[3\], icv\[2\]$|sec_cb_status_check: \d+ callbacks suppressed$")
 # /proc/sys/kernel/tainted: what a load of foreign modules sets (P, F, O, E, X), and the rest.
 TAINT_MODULES = 1 << 0 | 1 << 1 | 1 << 12 | 1 << 13 | 1 << 16
 

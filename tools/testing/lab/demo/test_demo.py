@@ -107,6 +107,8 @@ class Messages(unittest.TestCase):
                 (3, "hisi_vfio_pci 0000:01:00.1: QM mailbox operation timeout!", True, False),
                 (3, "hisi_acc_vfio_pci 0000:01:00.1: QM mailbox operation timeout!", True, True),
                 (3, "hisi_zip 0000:01:00.1: QM mailbox operation timeout!", True, True),
+                (3, "hisi_sec2 0000:00:02.0: flag[3], icv[2]", True, False),
+                (3, "hisi_sec2 0000:00:02.0: flag[3], icv[0]", True, True),
                 (4, "vfio-pci 0000:01:00.1: resetting", True, False)):
             self.assertEqual(kmsg.bad(level, text, working), bad, text)
 
