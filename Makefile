@@ -8,7 +8,7 @@ KBUILD = $(if $(wildcard $(KDIR)/Makefile),,$(error $(KDIR) is no kernel to buil
 
 LAB := tools/testing/lab/lab
 # What the lab is asked for
-export HW KERNEL DRIVER HOSTS OUT ONLY MIRROR
+export HW KERNEL DRIVER HOSTS ROUNDS OUT ONLY MIRROR
 
 modules:
 	$(KBUILD) modules
@@ -19,7 +19,7 @@ modules_install:
 clean modules_clean:
 	$(KBUILD) clean
 
-demo check shell:
+demo soak check shell:
 	@$(LAB) $@
 
 clean-lab:
@@ -33,7 +33,7 @@ distclean: clean-lab
 help:
 	@sed -n 's/^#: \{0,1\}//p' $(MAKEFILE_LIST)
 
-.PHONY: modules modules_install clean modules_clean demo check shell clean-lab distclean help
+.PHONY: modules modules_install clean modules_clean demo soak check shell clean-lab distclean help
 
 #: On any machine with a kernel's headers:
 #:   make                   build vfio-pci-mig.ko and hisi-vfio-pci.ko out of tree
@@ -44,6 +44,7 @@ help:
 #:
 #: On a Debian machine, as root; the first time builds an emulated server, which is then cached:
 #:   make demo              live-migrate a working guest between two virtual functions
+#:   make soak              migrate it to and fro, ROUNDS=20 times
 #:   make check             run all static checks, and all tests in both hardware modes
 #:   make shell             a prompt in the emulated server, everything loaded
 #:   make clean-lab         remove what the lab built and downloaded

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter, namedtuple
+from statistics import median
 
 import migrate
 import server
@@ -33,6 +34,8 @@ GAUGES = ("in-flight", "max-in-flight", "posted")
 # What the kernel's own driver is known to do wrong. With the controls in the PF's window it rings
 # the VF's event queues at an offset that is in the window of the next VF.
 KNOWN_VIOLATIONS = {("hisi_acc_vfio_pci", "v4"): {"neighbour-window"}}
+# More kernel memory with each migration than the noise of a working system (KiB)
+GROWTH = 32
 # Where the target's QEMU waits for the guest
 PORT = 7005
 # Drivers whose devices QEMU migrates only one at a time
@@ -55,6 +58,8 @@ def arguments(driver, argv=None):
     parser.add_argument("--pause", action="store_true", help="stop and continue the guest instead")
     parser.add_argument("--cancel", action="store_true",
                         help="begin migrations and cancel them instead, early and late")
+    parser.add_argument("--rounds", type=int, default=0,
+                        help="migrate to and fro so many times instead")
     parser.add_argument("--cost", action="store_true",
                         help="first count the register accesses of each arc, of all drivers")
     parser.add_argument("--jobs", type=int, default=500,
@@ -255,12 +260,46 @@ class Demo:
     def uri(self):
         return f"tcp:{self.hosts[self.targets[0].host].address}:{PORT}"
 
-    def migrate(self, source):
-        target = self.machine("target", self.targets, incoming=True)
-        before = self.counted()
+    def move(self, source, name):
+        """Moves the guest to a new machine with that name; returns this and what QEMU says."""
+        target = self.machine(name, self.targets, incoming=True)
         self.load.alive()
         info = migrate.migrate(source, target, self.uri(), self.enough())
         self.load.follow(target)
+        return target, info
+
+    def soak(self, source):
+        """Moves the guest to and fro; the server's kernel may not need more and more for that."""
+        facts = self.report.facts["soak"] = []
+        for number in range(1, self.args.rounds + 1):
+            target, info = self.move(source, f"round-{number}")
+            self.work("work on the destination")
+            saved, loaded = source.device_bytes("saved"), target.device_bytes("loaded")
+            source.end()
+            self.machines.remove(source)
+            source, self.sources, self.targets = target, self.targets, self.sources
+            facts.append({"round": number, "total (ms)": info["total-time"],
+                          "downtime (ms)": info["downtime"], "jobs": sum(self.jobs()),
+                          "kernel memory (KiB)": sum(host.memory() for host in self.hosts)})
+            if not all(saved) or saved != loaded:
+                raise LabError(f"round {number}: {saved} saved, {loaded} loaded")
+            self.say(", ".join(f"{name} {value}" for name, value in facts[-1].items()))
+        growth = self.growth([fact["kernel memory (KiB)"] for fact in facts])
+        self.report.check("soak: the servers' kernels need no more memory at the end",
+                          growth <= GROWTH, f"{growth:.1f} KiB more with each round")
+
+    @staticmethod
+    def growth(values):
+        """How much more it is with each value: Theil and Sen's slope, to which single outliers are
+        nothing. The first values are of a kernel that has not seen all of it."""
+        values = values[len(values) // 4:]
+        return median([0] + [(later - earlier) / (distance + 1)
+                             for number, earlier in enumerate(values)
+                             for distance, later in enumerate(values[number + 1:])])
+
+    def migrate(self, source):
+        before = self.counted()
+        target, info = self.move(source, "target")
         after = self.counted()
         self.work("work on the destination")
         if self.network:
@@ -312,7 +351,10 @@ class Demo:
             self.step("cancel early", self.cancel, source, False)
             self.step("cancel late", self.cancel, source, True)
             self.paused_together()
-        if not (self.args.pause or self.args.cancel):
+        if self.args.rounds:
+            self.say("migrations to and fro")
+            self.soak(source)
+        if not (self.args.pause or self.args.cancel or self.args.rounds):
             self.step("migration", self.migrate, source)
             self.paused_together()
         self.say("guest stops its work")

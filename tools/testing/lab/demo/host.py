@@ -14,6 +14,9 @@ PORT = 7006
 # Nobody else is on that network.
 KEY = b"lab"
 
+# Fields of /proc/meminfo
+KERNEL_MEMORY = ("SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "VmallocUsed", "Percpu")
+
 
 class Host:
     """The accelerators and the kernel of a server."""
@@ -50,6 +53,15 @@ class Host:
         """The arcs since the start, and what went through data files."""
         self.trace.end()
         return self.trace.result()
+
+    @staticmethod
+    def memory():
+        """What the kernel needs for itself and cannot drop, in KiB."""
+        with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
+            file.write("3")
+        with open("/proc/meminfo", encoding="ascii") as file:
+            fields = dict(line.split()[:2] for line in file)
+        return sum(int(fields[f"{name}:"]) for name in KERNEL_MEMORY)
 
     def faults(self):
         return self.log.faults()

@@ -88,6 +88,10 @@ def steps(facts):
                   ("machine", "call", "calls", "bytes", "us", "errors"))
 
 
+def soak(facts):
+    table("migrations to and fro", [list(fact.values()) for fact in facts], list(facts[0]))
+
+
 def model(facts):
     functions = facts["functions"]
     counters = sorted(name for name in next(iter(functions.values()))
@@ -120,5 +124,5 @@ def kernels(facts):
                 print(f"  {line}")
 
 
-SECTIONS = (("jobs", jobs), ("guest", guest), ("steps", steps), ("model", model),
+SECTIONS = (("jobs", jobs), ("guest", guest), ("steps", steps), ("soak", soak), ("model", model),
             ("cost", cost), ("network", network), ("kernel", kernels))

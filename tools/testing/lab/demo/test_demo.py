@@ -96,6 +96,15 @@ class Arguments(unittest.TestCase):
             self.assertIn(why, said.getvalue())
 
 
+class Soak(unittest.TestCase):
+    def test_noise_is_no_growth_and_a_leak_is(self):
+        noise = [48580, 48732, 48700, 48344, 48496, 48504, 49900, 48400] * 3
+        self.assertLess(abs(demo.Demo.growth(noise)), demo.GROWTH / 2)
+        leak = [value + 64 * number for number, value in enumerate(noise)]
+        self.assertGreater(demo.Demo.growth(leak), demo.GROWTH)
+        self.assertEqual(demo.Demo.growth([5]), 0)
+
+
 class Messages(unittest.TestCase):
     def test_which_messages_are_faults(self):
         for level, text, working, bad in (
