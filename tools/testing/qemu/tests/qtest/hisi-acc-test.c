@@ -69,6 +69,7 @@ enum {
 };
 enum { DB_SQ, DB_CQ, DB_EQ, DB_AEQ };
 enum { COMPRESS, DECOMPRESS };
+enum { DEFLATE = 1, LZ4 = 4 };
 
 typedef struct Acc {
     QTestState *qts;
@@ -350,19 +351,27 @@ static uint64_t make_sgl(Acc *a, unsigned n, uint64_t addr, uint32_t len)
 }
 
 /* Write an SQE at index; buffers in and out by number */
-static void post(Acc *a, unsigned q, unsigned index, unsigned in,
-                 uint32_t in_len, unsigned out, uint32_t out_len)
+static void post_request(Acc *a, unsigned request, unsigned q, unsigned index,
+                         unsigned in, uint32_t in_len, unsigned out,
+                         uint32_t out_len)
 {
     uint64_t src = make_sgl(a, in, buffer(in), BUFFER_SIZE);
     uint64_t dst = make_sgl(a, out, buffer(out), BUFFER_SIZE);
     const uint32_t sqe[SQE_SIZE / 4] = {
-        [4] = in_len,      [7] = 3u << 28,   [9] = 1 | 1 << 8 | 2 << 12,
+        [4] = in_len,      [7] = 3u << 28,
+        [9] = request | 1 << 8 | 2 << 12,
         [14] = out_len,    [18] = src,       [19] = src >> 32,
         [20] = dst,        [21] = dst >> 32, [26] = 0xcafe0000 + index,
         [27] = 0xffff0000,
     };
 
     write_dwords(a, SQ_RING(q) + index * SQE_SIZE, sqe, ARRAY_SIZE(sqe));
+}
+
+static void post(Acc *a, unsigned q, unsigned index, unsigned in,
+                 uint32_t in_len, unsigned out, uint32_t out_len)
+{
+    post_request(a, DEFLATE, q, index, in, in_len, out, out_len);
 }
 
 static uint32_t sqe_word(Acc *a, unsigned q, unsigned index, unsigned word)
@@ -419,7 +428,7 @@ static void test_registers(const void *hw)
         uint32_t off, val;
     } expect[] = {
         { 0x3100, 0x4f01 }, { 0x3108, 0x04000400 }, { 0x311c, 0x00040003 },
-        { 0x3144, 0x30 },   { 0x210, 0 },           { 0x208, 1 },
+        { 0x3144, 0x130 },  { 0x210, 0 },           { 0x208, 1 },
         { 0x60, 1 },        { 0x100158, 0x200400 }, { 0x100008, 0 },
         { 0x100044, 1 },    { 0x10006c, 1 },        { 0x300150, 3 },
         { 0x3010ac, 0 },    { 0x302000, 0 },
@@ -591,13 +600,26 @@ static void test_job(const void *hw)
     g_assert_cmphex(sqe_word(a, COMPRESS, 2, 3), !=, 0);
     g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 3);
 
-    /* a queue stops when it has finished */
-    post(a, COMPRESS, 3, 0, sizeof(data), 1, BUFFER_SIZE);
+    /* LZ4 goes one way: literals only, as it has nothing to refer to */
+    qtest_memwrite(a->qts, buffer(7), "accelerator", 11);
+    post_request(a, LZ4, COMPRESS, 3, 7, 11, 8, BUFFER_SIZE);
+    post_request(a, LZ4, DECOMPRESS, 3, 8, 12, 9, BUFFER_SIZE);
     doorbell(a, page(1), COMPRESS, DB_SQ, 4, 0);
+    doorbell(a, page(1), DECOMPRESS, DB_SQ, 4, 0);
+    wait_jobs(a, 1, 8);
+    g_assert_cmphex(sqe_word(a, COMPRESS, 3, 3), ==, 0);
+    g_assert_cmpuint(sqe_word(a, COMPRESS, 3, 1), ==, 12);
+    qtest_memread(a->qts, buffer(8), back, 12);
+    g_assert_cmpmem(back, 12, "\xb0" "accelerator", 12);
+    g_assert_cmphex(sqe_word(a, DECOMPRESS, 3, 3), !=, 0);
+
+    /* a queue stops when it has finished */
+    post(a, COMPRESS, 4, 0, sizeof(data), 1, BUFFER_SIZE);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 5, 0);
     mailbox_start(a, page(1), MB_STOP_QP, false, COMPRESS, 0);
     g_assert_true(mailbox_busy(a, page(1)));
     wait_mailbox(a, page(1));
-    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 7);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 9);
 
     g_assert_cmpint(fn_stat(a, 0, "jobs"), ==, 0);
     g_assert_cmpint(violations(a, NULL), ==, 0);

@@ -1,5 +1,5 @@
 /*
- * HiSilicon accelerator: ZIP engine, raw deflate and inflate
+ * HiSilicon accelerator: ZIP engine, raw deflate and inflate, LZ4 compression
  *
  * The format of submissions is that of Linux's
  * drivers/crypto/hisilicon/zip ("type 3" SQEs with hardware SGLs);
@@ -11,6 +11,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "hisi_acc.h"
+#include <lz4.h>
 #include <zlib.h>
 
 #define TYPE_HISI_ZIP       "hisi-zip"
@@ -46,7 +47,7 @@ enum {
 enum { ALG_COMPRESS = 0, ALG_DECOMPRESS = 1 };  /* of the queue, SQC alg type */
 
 #define SQE_TYPE_SGL3       3
-#define REQUEST_DEFLATE     1
+enum { REQUEST_DEFLATE = 1, REQUEST_LZ4 = 4 };
 #define BUFFER_SGL          1
 
 /* Of one buffer: what a guest may make us allocate */
@@ -57,7 +58,7 @@ typedef struct ZipWork {
     size_t in_len, out_max;
     GArray *dest;               /* of HisiAccPiece */
     int window_bits;
-    bool compress;
+    bool compress, lz4;
 } ZipWork;
 
 static void zip_fetch(HisiAccJob *job)
@@ -69,12 +70,14 @@ static void zip_fetch(HisiAccJob *job)
 
     job->work = w;
     w->compress = job->alg_type == ALG_COMPRESS;
+    w->lz4 = extract32(sqe[SQE_REQUEST], 0, 8) == REQUEST_LZ4;
     /* 0, 1, 2, 4 stand for 4, 8, 16, 32 KiB. A decompressor takes any. */
     w->window_bits = w->compress ? MIN(12 + window, 15) : 15;
     w->in_len = sqe[SQE_INPUT_LEN];
     w->out_max = MIN(sqe[SQE_OUTPUT_LEN], BUFFER_MAX);
     if (extract32(sqe[SQE_TYPE], 28, 4) != SQE_TYPE_SGL3 ||
-        extract32(sqe[SQE_REQUEST], 0, 8) != REQUEST_DEFLATE ||
+        (extract32(sqe[SQE_REQUEST], 0, 8) != REQUEST_DEFLATE &&
+         !(w->lz4 && w->compress)) ||
         extract32(sqe[SQE_REQUEST], 8, 4) != BUFFER_SGL ||
         job->alg_type > ALG_DECOMPRESS || w->in_len > BUFFER_MAX) {
         job->status = STATUS_FORMAT;
@@ -97,7 +100,21 @@ static void zip_fetch(HisiAccJob *job)
     }
 }
 
-static void zip_execute(HisiAccJob *job)
+/* One block without a frame */
+static void lz4_execute(HisiAccJob *job)
+{
+    ZipWork *w = job->work;
+
+    job->bytes_out = LZ4_compress_default((const char *)w->in, (char *)w->out,
+                                          w->in_len, w->out_max);
+    if (!job->bytes_out) {
+        job->status = STATUS_NO_SPACE;
+        return;
+    }
+    job->bytes_in = w->in_len;
+}
+
+static void deflate_execute(HisiAccJob *job)
 {
     ZipWork *w = job->work;
     z_stream z = {
@@ -128,6 +145,17 @@ static void zip_execute(HisiAccJob *job)
     }
     job->bytes_in = z.total_in;
     job->bytes_out = z.total_out;
+}
+
+static void zip_execute(HisiAccJob *job)
+{
+    ZipWork *w = job->work;
+
+    if (w->lz4) {
+        lz4_execute(job);
+    } else {
+        deflate_execute(job);
+    }
 }
 
 static void zip_complete(HisiAccJob *job)
@@ -187,8 +215,8 @@ static const HisiAccReg zip_caps[] = {
     { 0x3138, 0x00000001 },
     { 0x313c, 0x12050203 },     /* 1 cluster, 2 kinds, 5 cores: 2 + 3 */
     { 0x3140, 0x001c0003 },     /* which of them are enabled */
-    { 0x3144, 0x00000030 },     /* for the crypto API: deflate, both ways */
-    { 0x3148, 0x0000003f },     /* for user space */
+    { 0x3144, 0x00000130 },     /* for the crypto API: deflate, LZ4 */
+    { 0x3148, 0x0000003f },     /* for user space, without LZ4 */
     { 0x314c, 0x000000d5 },     /* per core */
     { 0x3150, 0x000000d5 },
     { 0x3154, 0x0000002a },
