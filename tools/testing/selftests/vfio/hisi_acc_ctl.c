@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * vfio_mig_ctl with a guest in the VF: a ZIP VF whose queues are set up and that can be given jobs
- * between the states of a migration, as long as the program lives.
+ * vfio_mig_ctl with a guest in the VF: that of an accelerator, whose queues are set up and that can
+ * be given jobs between the states of a migration, as long as the program lives.
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/hisi_zip.h"
+#include "lib/hisi_acc.h"
 #include "lib/mig_ctl.h"
 
 static void answer(struct mig_ctl *ctl, int ret)
@@ -16,32 +16,32 @@ static void answer(struct mig_ctl *ctl, int ret)
 	if (ret < 0)
 		ctl_err(ret, ctl->argv[0]);
 	else
-		ctl_ok("%u outstanding", hzip_outstanding(ctl->priv));
+		ctl_ok("%u outstanding", hacc_outstanding(ctl->priv));
 }
 
 /* After a reset, or in the first place */
 static void cmd_start(struct mig_ctl *ctl)
 {
-	int ret = hzip_attach(ctl->priv, &ctl->dev);
+	int ret = hacc_attach(ctl->priv, &ctl->dev);
 
-	answer(ctl, ret ?: hzip_start(ctl->priv));
+	answer(ctl, ret ?: hacc_start(ctl->priv));
 }
 
 static void cmd_post(struct mig_ctl *ctl)
 {
 	unsigned int jobs = ctl->argc > 1 ? strtoul(ctl->argv[1], NULL, 0) : 0;
 
-	answer(ctl, hzip_post_all(ctl->priv, jobs));
+	answer(ctl, hacc_post_all(ctl->priv, jobs));
 }
 
 static void cmd_wait(struct mig_ctl *ctl)
 {
-	answer(ctl, hzip_settle(ctl->priv));
+	answer(ctl, hacc_settle(ctl->priv));
 }
 
 static void cmd_unfinished(struct mig_ctl *ctl)
 {
-	ctl_ok("%u", hzip_unfinished(ctl->priv));
+	ctl_ok("%u", hacc_unfinished(ctl->priv));
 }
 
 static const struct mig_command commands[] = {
@@ -54,21 +54,21 @@ static const struct mig_command commands[] = {
 
 int main(int argc, char **argv)
 {
-	struct hzip zip;
-	struct mig_ctl ctl = { .more = commands, .priv = &zip };
+	struct hacc acc;
+	struct mig_ctl ctl = { .more = commands, .priv = &acc };
 	int ret;
 
 	mig_ctl_open(&ctl, argc, argv);
-	ret = hzip_create(&zip, &hzip_default);
+	ret = hacc_create(&acc, &hacc_default);
 	if (!ret)
-		ret = hzip_map(&zip, &ctl.dev);
+		ret = hacc_map(&acc, &ctl.dev);
 	if (!ret)
-		ret = hzip_attach(&zip, &ctl.dev);
+		ret = hacc_attach(&acc, &ctl.dev);
 	if (ret) {
 		printf("# %s: %s\n", ctl.dev.bdf, strerror(-ret));
 		return 1;
 	}
 	ret = mig_ctl_loop(&ctl);
-	hzip_destroy(&zip);
+	hacc_destroy(&acc);
 	return ret;
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Migration of a HiSilicon ZIP VF with its queues: jobs posted before, during and after it are
- * done exactly once and give the right data, wherever the migration ends or is given up. With one
- * VF it is moved to itself, with a reset between; with two, from BDF to BDF2.
+ * Migration of a HiSilicon accelerator's VF with its queues: jobs posted before, during and after
+ * it are done exactly once and give the right data, wherever the migration ends or is given up. With
+ * one VF it is moved to itself, with a reset between; with two, from BDF to BDF2.
  */
 #include <endian.h>
 #include <pthread.h>
@@ -21,7 +21,7 @@ FIXTURE(acc)
 	struct vdev dev[2];
 	struct vdev *src, *dst;
 	__u32 flags;
-	struct hzip z;
+	struct hacc a;
 };
 
 MIG_VARIANTS(acc);
@@ -33,14 +33,14 @@ FIXTURE_SETUP(acc)
 	self->dev[1] = VDEV_CLOSED;
 	ASSERT_EQ(0, vdev_open(self->src, mig_bdf, variant->mode));
 	ASSERT_EQ(0, mig_flags(self->src, &self->flags));
-	ASSERT_EQ(0, hzip_create(&self->z, &hzip_default));
-	ASSERT_EQ(0, hzip_map(&self->z, self->src));
+	ASSERT_EQ(0, hacc_create(&self->a, &hacc_default));
+	ASSERT_EQ(0, hacc_map(&self->a, self->src));
 	if (mig_bdf2) {
 		self->dst = &self->dev[1];
 		ASSERT_EQ(0, vdev_open(self->dst, mig_bdf2, variant->mode));
-		ASSERT_EQ(0, hzip_map(&self->z, self->dst));
+		ASSERT_EQ(0, hacc_map(&self->a, self->dst));
 	}
-	ASSERT_EQ(0, hzip_attach(&self->z, self->src));
+	ASSERT_EQ(0, hacc_attach(&self->a, self->src));
 }
 
 FIXTURE_TEARDOWN(acc)
@@ -48,7 +48,7 @@ FIXTURE_TEARDOWN(acc)
 	/* Devices first: what they may still write to must outlive them. */
 	vdev_close(&self->dev[0]);
 	vdev_close(&self->dev[1]);
-	hzip_destroy(&self->z);
+	hacc_destroy(&self->a);
 }
 
 static const struct hmig_how precopy = { .precopy = true, .chunk = MIG_BULK };
@@ -62,25 +62,25 @@ static bool stopped(__u32 state)
 /* What the guest sees when it runs again: all that was posted, and the queues go on. */
 #define GOES_ON()								\
 	do {									\
-		EXPECT_EQ(0, hzip_settle(&self->z));				\
-		EXPECT_EQ(0, hzip_work(&self->z, 5));				\
+		EXPECT_EQ(0, hacc_settle(&self->a));				\
+		EXPECT_EQ(0, hacc_work(&self->a, 5));				\
 	} while (0)
 
 MIG_TEST_F(acc, jobs)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
-	EXPECT_EQ(0, hzip_work(&self->z, 3 * hzip_default.depth));
-	EXPECT_LT(0, self->z.events);
+	ASSERT_EQ(0, hacc_start(&self->a));
+	EXPECT_EQ(0, hacc_work(&self->a, 3 * hacc_default.depth));
+	EXPECT_LT(0, self->a.events);
 }
 
 MIG_TEST_F(acc, interrupts)
 {
-	ASSERT_EQ(0, hzip_irqs_on(&self->z));
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_irqs_on(&self->a));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 0; i < 10; i++) {
-		ASSERT_EQ(1, hzip_post(&self->z, 0, 1));
-		ASSERT_EQ(0, hzip_wait_irq(&self->z));
-		ASSERT_EQ(0, hzip_settle(&self->z));
+		ASSERT_EQ(1, hacc_post(&self->a, 0, 1));
+		ASSERT_EQ(0, hacc_wait_irq(&self->a));
+		ASSERT_EQ(0, hacc_settle(&self->a));
 	}
 }
 
@@ -113,7 +113,7 @@ MIG_TEST_F(acc, cancel)
 		{ ST(RUNNING_P2P), ST(PRE_COPY_P2P), ST(STOP_COPY) },
 	};
 
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (size_t r = 0; r < ARRAY_SIZE(routes); r++) {
 		struct mig_stream s = {};
 		unsigned int unfinished = 0;
@@ -127,7 +127,7 @@ MIG_TEST_F(acc, cancel)
 		if (!offered)
 			continue;
 
-		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 		for (int n = 0; n < 5 && routes[r][n]; at = routes[r][n++]) {
 			int new;
 
@@ -136,11 +136,11 @@ MIG_TEST_F(acc, cancel)
 			}
 			fd = new >= 0 ? new : fd;
 			if (stopped(routes[r][n]) && !copy) {
-				unfinished = hzip_unfinished(&self->z);
-				ASSERT_EQ(0, hmig_freeze(&self->z, &copy));
+				unfinished = hacc_unfinished(&self->a);
+				ASSERT_EQ(0, hmig_freeze(&self->a, &copy));
 			}
 			if (!stopped(routes[r][n]) && copy) {
-				EXPECT_EQ(0, hmig_frozen(&self->z, copy));
+				EXPECT_EQ(0, hmig_frozen(&self->a, copy));
 				copy = NULL;
 			}
 			if (mig_state_saving(routes[r][n])) {
@@ -149,14 +149,14 @@ MIG_TEST_F(acc, cancel)
 			}
 		}
 		if (copy) {
-			EXPECT_EQ(0, hmig_frozen(&self->z, copy));
+			EXPECT_EQ(0, hmig_frozen(&self->a, copy));
 			EXPECT_TRUE(hmig_pending_ok(unfinished));
 		}
 		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL)) ABOUT(at, ST(RUNNING));
-		ASSERT_EQ(0, hzip_settle(&self->z)) {
+		ASSERT_EQ(0, hacc_settle(&self->a)) {
 			TH_LOG("route %zu, over %s", r, mig_state_name(at));
 		}
-		ASSERT_EQ(0, hzip_work(&self->z, 3));
+		ASSERT_EQ(0, hacc_work(&self->a, 3));
 		if (fd >= 0)
 			close(fd);
 		mig_stream_free(&s);
@@ -169,11 +169,11 @@ MIG_TEST_F(acc, work_in_precopy)
 	struct mig_stream s = {};
 	int fd;
 
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	ASSERT_EQ(0, mig_set(self->src, ST(PRE_COPY), &fd));
-	EXPECT_EQ(0, hzip_work(&self->z, 40));
+	EXPECT_EQ(0, hacc_work(&self->a, 40));
 	EXPECT_EQ(-ENOMSG, mig_drain(fd, &s, MIG_BULK));
-	EXPECT_EQ(0, hzip_work(&self->z, 40));
+	EXPECT_EQ(0, hacc_work(&self->a, 40));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
 	GOES_ON();
 	close(fd);
@@ -189,37 +189,37 @@ MIG_TEST_F(acc, post_in_p2p)
 		EXPECT_EQ(-EINVAL, mig_set(self->src, ST(RUNNING_P2P), NULL));
 		return;
 	}
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 0; i < 4; i++) {
-		ASSERT_LT(0, hzip_post_all(&self->z, 7));
+		ASSERT_LT(0, hacc_post_all(&self->a, 7));
 		ASSERT_EQ(0, mig_set(self->src, i & 1 ? ST(PRE_COPY_P2P) : ST(RUNNING_P2P), NULL));
-		ASSERT_LT(0, hzip_post_all(&self->z, 7));
+		ASSERT_LT(0, hacc_post_all(&self->a, 7));
 		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-		ASSERT_LT(0, hzip_post_all(&self->z, 3));
+		ASSERT_LT(0, hacc_post_all(&self->a, 3));
 		GOES_ON();
 	}
-	ASSERT_LT(0, hzip_post_all(&self->z, 7));
+	ASSERT_LT(0, hacc_post_all(&self->a, 7));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING_P2P), NULL));
-	ASSERT_LT(0, hzip_post_all(&self->z, 7));
+	ASSERT_LT(0, hacc_post_all(&self->a, 7));
 	ASSERT_EQ(0, mig_set(self->src, ST(STOP), NULL));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
 	GOES_ON();
-	ASSERT_LT(0, hzip_post_all(&self->z, 7));
+	ASSERT_LT(0, hacc_post_all(&self->a, 7));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING_P2P), NULL));
-	ASSERT_LT(0, hzip_post_all(&self->z, 7));
-	ASSERT_EQ(0, hmig_migrate(&self->z, self->src, self->dst, &direct, &unfinished));
+	ASSERT_LT(0, hacc_post_all(&self->a, 7));
+	ASSERT_EQ(0, hmig_migrate(&self->a, self->src, self->dst, &direct, &unfinished));
 	GOES_ON();
 }
 
 /* A stopped VM is paused and continued more often than it is migrated. */
 MIG_TEST_F(acc, stop_and_continue)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 0; i < 20; i++) {
-		ASSERT_LT(0, hzip_post_all(&self->z, 1 + i));
+		ASSERT_LT(0, hacc_post_all(&self->a, 1 + i));
 		ASSERT_EQ(0, mig_set(self->src, ST(STOP), NULL));
 		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-		ASSERT_EQ(0, hzip_settle(&self->z));
+		ASSERT_EQ(0, hacc_settle(&self->a));
 	}
 	GOES_ON();
 }
@@ -230,18 +230,18 @@ MIG_TEST_F(acc, stop_and_continue)
  */
 MIG_TEST_F(acc, load_own_state)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 0; i < 3; i++) {
 		struct mig_stream s = {};
 		__u8 *copy;
 		int fd;
 
-		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 		ASSERT_EQ(0, hmig_save(self->src, i & 1 ? &precopy : &direct, &s, NULL));
 		ASSERT_EQ(0, mig_set(self->src, ST(RESUMING), &fd));
 		EXPECT_EQ(0, mig_fill(fd, s.data, s.len, MIG_BULK, NULL));
-		ASSERT_EQ(0, hmig_freeze(&self->z, &copy));
-		EXPECT_EQ(0, hmig_frozen(&self->z, copy));
+		ASSERT_EQ(0, hmig_freeze(&self->a, &copy));
+		EXPECT_EQ(0, hmig_frozen(&self->a, copy));
 		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
 		GOES_ON();
 		close(fd);
@@ -254,7 +254,7 @@ MIG_TEST_F(acc, give_up_resuming)
 {
 	struct mig_stream s = {};
 
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	ASSERT_EQ(0, hmig_save(self->src, &direct, &s, NULL));
 	for (size_t part = 0; part < 4; part++) {
 		int fd;
@@ -264,9 +264,9 @@ MIG_TEST_F(acc, give_up_resuming)
 		EXPECT_EQ(-EINVAL, mig_set(self->src, ST(RUNNING), NULL));
 		close(fd);
 		ASSERT_EQ(0, vdev_reset(self->src));
-		ASSERT_EQ(0, hzip_attach(&self->z, self->src));
-		ASSERT_EQ(0, hzip_start(&self->z));
-		EXPECT_EQ(0, hzip_work(&self->z, 10));
+		ASSERT_EQ(0, hacc_attach(&self->a, self->src));
+		ASSERT_EQ(0, hacc_start(&self->a));
+		EXPECT_EQ(0, hacc_work(&self->a, 10));
 	}
 	mig_stream_free(&s);
 }
@@ -274,14 +274,14 @@ MIG_TEST_F(acc, give_up_resuming)
 /* A session that ends without a load (given up by a reset) leaves nothing behind for the next. */
 MIG_TEST_F(acc, reset_while_stopped)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIG_EVERY_STATE(state, self->flags) {
-		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 		ASSERT_EQ(0, mig_set(self->src, state, NULL));
 		ASSERT_EQ(0, vdev_reset(self->src));
-		ASSERT_EQ(0, hzip_attach(&self->z, self->src));
-		ASSERT_EQ(0, hzip_start(&self->z));
-		EXPECT_EQ(0, hzip_work(&self->z, 10)) ABOUT(state, ST(RUNNING));
+		ASSERT_EQ(0, hacc_attach(&self->a, self->src));
+		ASSERT_EQ(0, hacc_start(&self->a));
+		EXPECT_EQ(0, hacc_work(&self->a, 10)) ABOUT(state, ST(RUNNING));
 	}
 }
 
@@ -300,9 +300,9 @@ static void turn_round(FIXTURE_DATA(acc) *self)
  */
 MIG_TEST_F(acc, reset_from_outside)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIG_EVERY_STATE(state, self->flags) {
-		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 		ASSERT_EQ(0, mig_set(self->src, state, NULL));
 		ASSERT_EQ(0, vdev_reset_from_outside(self->src));
 		EXPECT_EQ(state == ST(RUNNING) ? 0 : -EBUSY,
@@ -310,9 +310,9 @@ MIG_TEST_F(acc, reset_from_outside)
 			ABOUT(state, ST(STOP));
 		}
 		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL)) ABOUT(state, ST(RUNNING));
-		ASSERT_EQ(0, hzip_attach(&self->z, self->src));
-		ASSERT_EQ(0, hzip_start(&self->z));
-		EXPECT_EQ(0, hzip_work(&self->z, 10)) ABOUT(state, ST(RUNNING));
+		ASSERT_EQ(0, hacc_attach(&self->a, self->src));
+		ASSERT_EQ(0, hacc_start(&self->a));
+		EXPECT_EQ(0, hacc_work(&self->a, 10)) ABOUT(state, ST(RUNNING));
 	}
 }
 
@@ -321,11 +321,11 @@ MIG_TEST_F(acc, reset_from_outside)
 	do {										\
 		unsigned int unfinished;						\
 											\
-		ASSERT_EQ(0, hzip_work(&self->z, jobs_before));				\
+		ASSERT_EQ(0, hacc_work(&self->a, jobs_before));				\
 		if (pending) {								\
-			ASSERT_LT(0, hzip_post_all(&self->z, pending));			\
+			ASSERT_LT(0, hacc_post_all(&self->a, pending));			\
 		}									\
-		ASSERT_EQ(0, hmig_migrate(&self->z, self->src, self->dst, how, &unfinished)); \
+		ASSERT_EQ(0, hmig_migrate(&self->a, self->src, self->dst, how, &unfinished)); \
 		if (pending) {								\
 			EXPECT_TRUE(hmig_pending_ok(unfinished));			\
 		}									\
@@ -335,58 +335,58 @@ MIG_TEST_F(acc, reset_from_outside)
 
 MIG_TEST_F(acc, migrate_idle)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&precopy, 10, 0);
 }
 
 MIG_TEST_F(acc, migrate_idle_direct)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&direct, 10, 0);
 }
 
 MIG_TEST_F(acc, migrate_unused_queues)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&precopy, 0, 0);
 }
 
 MIG_TEST_F(acc, migrate_pending)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&precopy, 10, JOBS);
 }
 
 MIG_TEST_F(acc, migrate_pending_direct)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&direct, 10, JOBS);
 }
 
 /* Nothing was completed yet, so head is still 0, and the rings are full. */
 MIG_TEST_F(acc, migrate_full_rings)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
-	MIGRATE(&precopy, 0, hzip_default.depth - 1);
+	ASSERT_EQ(0, hacc_start(&self->a));
+	MIGRATE(&precopy, 0, hacc_default.depth - 1);
 }
 
 /* Odd and even numbers of wraps, with the posted jobs across the end of the ring. */
 MIG_TEST_F(acc, migrate_wrapped)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 1; i < 4; i++)
-		MIGRATE(i & 1 ? &precopy : &direct, hzip_default.depth - 4, JOBS);
+		MIGRATE(i & 1 ? &precopy : &direct, hacc_default.depth - 4, JOBS);
 }
 
 /* The event queue has wrapped an odd number of times too. */
 MIG_TEST_F(acc, migrate_wrapped_events)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
-	for (int i = 0; i < 1000 && (self->z.eq_phase || self->z.q[0].cq_phase); i++) {
-		ASSERT_EQ(0, hzip_work(&self->z, 3));
+	ASSERT_EQ(0, hacc_start(&self->a));
+	for (int i = 0; i < 1000 && (self->a.eq_phase || self->a.q[0].cq_phase); i++) {
+		ASSERT_EQ(0, hacc_work(&self->a, 3));
 	}
-	ASSERT_EQ(0, self->z.eq_phase);
-	ASSERT_EQ(0, self->z.q[0].cq_phase);
+	ASSERT_EQ(0, self->a.eq_phase);
+	ASSERT_EQ(0, self->a.q[0].cq_phase);
 	MIGRATE(&precopy, 0, JOBS);
 }
 
@@ -395,7 +395,7 @@ MIG_TEST_F(acc, migrate_in_small_pieces)
 	static const struct hmig_how bytes = { .precopy = true, .chunk = 1 };
 	static const struct hmig_how odd = { .precopy = true, .chunk = MIG_ODD };
 
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&bytes, 5, JOBS);
 	MIGRATE(&odd, 5, JOBS);
 }
@@ -403,7 +403,7 @@ MIG_TEST_F(acc, migrate_in_small_pieces)
 /* There and back and there: each migration starts from what the last one made. */
 MIG_TEST_F(acc, migrate_again_and_again)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 0; i < 6; i++)
 		MIGRATE(i % 3 ? &precopy : &direct, 7, JOBS);
 }
@@ -412,8 +412,8 @@ MIG_TEST_F(acc, migrate_after_cancel)
 {
 	struct mig_stream s = {};
 
-	ASSERT_EQ(0, hzip_start(&self->z));
-	ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+	ASSERT_EQ(0, hacc_start(&self->a));
+	ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 	ASSERT_EQ(0, hmig_save(self->src, &precopy, &s, NULL));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
 	mig_stream_free(&s);
@@ -424,21 +424,21 @@ MIG_TEST_F(acc, migrate_after_cancel)
 /* Many queues, so that contexts are not only those of the first. */
 MIG_TEST_F(acc, migrate_many_queues)
 {
-	struct hzip_config many = hzip_default;
+	struct hacc_config many = hacc_default;
 
 	vdev_close(&self->dev[0]);
 	vdev_close(&self->dev[1]);
-	hzip_destroy(&self->z);
-	many.queues = HZIP_MAX_QUEUES;
-	ASSERT_EQ(0, hzip_create(&self->z, &many));
+	hacc_destroy(&self->a);
+	many.queues = HACC_MAX_QUEUES;
+	ASSERT_EQ(0, hacc_create(&self->a, &many));
 	ASSERT_EQ(0, vdev_open(self->src, mig_bdf, variant->mode));
-	ASSERT_EQ(0, hzip_map(&self->z, self->src));
+	ASSERT_EQ(0, hacc_map(&self->a, self->src));
 	if (mig_bdf2) {
 		ASSERT_EQ(0, vdev_open(self->dst, mig_bdf2, variant->mode));
-		ASSERT_EQ(0, hzip_map(&self->z, self->dst));
+		ASSERT_EQ(0, hacc_map(&self->a, self->dst));
 	}
-	ASSERT_EQ(0, hzip_attach(&self->z, self->src));
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_attach(&self->a, self->src));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	MIGRATE(&precopy, 10, JOBS);
 	MIGRATE(&direct, 10, JOBS);
 }
@@ -452,19 +452,19 @@ MIG_TEST_F(acc, migrate_lost_interrupt)
 	static const struct hmig_how irqs = { .precopy = true, .chunk = MIG_BULK, .irqs = true };
 	unsigned int unfinished;
 
-	ASSERT_EQ(0, hzip_start(&self->z));
-	ASSERT_EQ(0, hzip_work(&self->z, 3));
-	ASSERT_EQ(1, hzip_post(&self->z, 1, 1));
-	for (int i = 0; i < 100000 && hzip_unfinished(&self->z); i++)
+	ASSERT_EQ(0, hacc_start(&self->a));
+	ASSERT_EQ(0, hacc_work(&self->a, 3));
+	ASSERT_EQ(1, hacc_post(&self->a, 1, 1));
+	for (int i = 0; i < 100000 && hacc_unfinished(&self->a); i++)
 		usleep(100);
-	ASSERT_EQ(0, hzip_unfinished(&self->z));
-	ASSERT_EQ(0, hmig_migrate(&self->z, self->src, self->dst, &irqs, &unfinished));
-	EXPECT_EQ(0, hzip_wait_irq(&self->z));
+	ASSERT_EQ(0, hacc_unfinished(&self->a));
+	ASSERT_EQ(0, hmig_migrate(&self->a, self->src, self->dst, &irqs, &unfinished));
+	EXPECT_EQ(0, hacc_wait_irq(&self->a));
 	GOES_ON();
 	/* and the next ones come by themselves */
-	ASSERT_EQ(1, hzip_post(&self->z, 0, 1));
-	EXPECT_EQ(0, hzip_wait_irq(&self->z));
-	EXPECT_EQ(0, hzip_settle(&self->z));
+	ASSERT_EQ(1, hacc_post(&self->a, 0, 1));
+	EXPECT_EQ(0, hacc_wait_irq(&self->a));
+	EXPECT_EQ(0, hacc_settle(&self->a));
 }
 
 MIG_TEST_F(acc, migrate_with_interrupts)
@@ -472,15 +472,15 @@ MIG_TEST_F(acc, migrate_with_interrupts)
 	static const struct hmig_how irqs = { .precopy = true, .chunk = MIG_BULK, .irqs = true };
 	unsigned int unfinished;
 
-	ASSERT_EQ(0, hzip_irqs_on(&self->z));
-	ASSERT_EQ(0, hzip_start(&self->z));
+	ASSERT_EQ(0, hacc_irqs_on(&self->a));
+	ASSERT_EQ(0, hacc_start(&self->a));
 	for (int i = 0; i < 3; i++) {
-		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
-		ASSERT_EQ(0, hmig_migrate(&self->z, self->src, self->dst, &irqs, &unfinished));
+		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
+		ASSERT_EQ(0, hmig_migrate(&self->a, self->src, self->dst, &irqs, &unfinished));
 		turn_round(self);
-		while (hzip_outstanding(&self->z)) {
-			ASSERT_EQ(0, hzip_wait_irq(&self->z));
-			ASSERT_LE(0, hzip_reap(&self->z));
+		while (hacc_outstanding(&self->a)) {
+			ASSERT_EQ(0, hacc_wait_irq(&self->a));
+			ASSERT_LE(0, hacc_reap(&self->a));
 		}
 		GOES_ON();
 	}
@@ -489,19 +489,19 @@ MIG_TEST_F(acc, migrate_with_interrupts)
 MIG_TEST_F(acc, registers_travel)
 {
 	static const unsigned int regs[] = {
-		HZIP_REG_AEQ_MASK, HZIP_REG_EQ_MASK, HZIP_REG_PAGE_SIZE, HZIP_REG_VF_STATE,
+		HACC_REG_AEQ_MASK, HACC_REG_EQ_MASK, HACC_REG_PAGE_SIZE, HACC_REG_VF_STATE,
 	};
 	__u32 before[ARRAY_SIZE(regs)];
 	unsigned int unfinished;
 
-	ASSERT_EQ(0, hzip_start(&self->z));
-	hzip_write(&self->z, HZIP_REG_AEQ_MASK, 1);
-	hzip_write(&self->z, HZIP_REG_PAGE_SIZE, 2);
+	ASSERT_EQ(0, hacc_start(&self->a));
+	hacc_write(&self->a, HACC_REG_AEQ_MASK, 1);
+	hacc_write(&self->a, HACC_REG_PAGE_SIZE, 2);
 	for (size_t i = 0; i < ARRAY_SIZE(regs); i++)
-		before[i] = hzip_read(&self->z, regs[i]);
-	ASSERT_EQ(0, hmig_migrate(&self->z, self->src, self->dst, &precopy, &unfinished));
+		before[i] = hacc_read(&self->a, regs[i]);
+	ASSERT_EQ(0, hmig_migrate(&self->a, self->src, self->dst, &precopy, &unfinished));
 	for (size_t i = 0; i < ARRAY_SIZE(regs); i++) {
-		EXPECT_EQ(before[i], hzip_read(&self->z, regs[i])) {
+		EXPECT_EQ(before[i], hacc_read(&self->a, regs[i])) {
 			TH_LOG("register 0x%x", regs[i]);
 		}
 	}
@@ -512,7 +512,7 @@ MIG_TEST_F(acc, registers_travel)
 FIXTURE(pair)
 {
 	struct vdev dev[2];
-	struct hzip z[2];
+	struct hacc a[2];
 };
 
 MIG_VARIANTS(pair);
@@ -521,10 +521,10 @@ FIXTURE_SETUP(pair)
 {
 	for (int i = 0; i < 2; i++) {
 		ASSERT_EQ(0, vdev_open(&self->dev[i], i ? mig_bdf2 : mig_bdf, variant->mode));
-		ASSERT_EQ(0, hzip_create(&self->z[i], &hzip_default));
-		ASSERT_EQ(0, hzip_map(&self->z[i], &self->dev[i]));
-		ASSERT_EQ(0, hzip_attach(&self->z[i], &self->dev[i]));
-		ASSERT_EQ(0, hzip_start(&self->z[i]));
+		ASSERT_EQ(0, hacc_create(&self->a[i], &hacc_default));
+		ASSERT_EQ(0, hacc_map(&self->a[i], &self->dev[i]));
+		ASSERT_EQ(0, hacc_attach(&self->a[i], &self->dev[i]));
+		ASSERT_EQ(0, hacc_start(&self->a[i]));
 	}
 }
 
@@ -532,7 +532,7 @@ FIXTURE_TEARDOWN(pair)
 {
 	for (int i = 0; i < 2; i++) {
 		vdev_close(&self->dev[i]);
-		hzip_destroy(&self->z[i]);
+		hacc_destroy(&self->a[i]);
 	}
 }
 
@@ -540,21 +540,21 @@ FIXTURE_TEARDOWN(pair)
 MIG_TEST_F(pair, neighbour)
 {
 	for (int i = 0; i < 6; i++) {
-		struct hzip *z = &self->z[i & 1], *other = &self->z[~i & 1];
+		struct hacc *a = &self->a[i & 1], *other = &self->a[~i & 1];
 		struct vdev *dev = &self->dev[i & 1];
 		__u32 mask = i / 2 & 1;
 		unsigned int unfinished;
 
-		hzip_write(other, HZIP_REG_AEQ_MASK, mask);
-		ASSERT_LT(0, hzip_post_all(other, JOBS));
-		ASSERT_LT(0, hzip_post_all(z, JOBS));
-		ASSERT_EQ(0, hmig_migrate(z, dev, dev, i & 2 ? &direct : &precopy, &unfinished));
-		EXPECT_EQ(mask, hzip_read(other, HZIP_REG_AEQ_MASK));
-		EXPECT_EQ(0, hzip_read(other, HZIP_REG_EQ_MASK));
-		EXPECT_EQ(0, hzip_read(other, HZIP_REG_VF_STATE));
+		hacc_write(other, HACC_REG_AEQ_MASK, mask);
+		ASSERT_LT(0, hacc_post_all(other, JOBS));
+		ASSERT_LT(0, hacc_post_all(a, JOBS));
+		ASSERT_EQ(0, hmig_migrate(a, dev, dev, i & 2 ? &direct : &precopy, &unfinished));
+		EXPECT_EQ(mask, hacc_read(other, HACC_REG_AEQ_MASK));
+		EXPECT_EQ(0, hacc_read(other, HACC_REG_EQ_MASK));
+		EXPECT_EQ(0, hacc_read(other, HACC_REG_VF_STATE));
 		for (int n = 0; n < 2; n++) {
-			EXPECT_EQ(0, hzip_settle(&self->z[n]));
-			EXPECT_EQ(0, hzip_work(&self->z[n], 5));
+			EXPECT_EQ(0, hacc_settle(&self->a[n]));
+			EXPECT_EQ(0, hacc_work(&self->a[n], 5));
 		}
 	}
 }
@@ -564,16 +564,16 @@ MIG_TEST_F(pair, stopped_together)
 {
 	for (int i = 0; i < 4; i++) {
 		for (int n = 0; n < 2; n++) {
-			ASSERT_LT(0, hzip_post_all(&self->z[n], JOBS));
+			ASSERT_LT(0, hacc_post_all(&self->a[n], JOBS));
 		}
 		for (int n = 0; n < 2; n++) {
 			ASSERT_EQ(0, mig_set(&self->dev[n], ST(STOP), NULL));
 		}
 		ASSERT_EQ(0, mig_set(&self->dev[i & 1], ST(RUNNING), NULL));
-		EXPECT_EQ(0, hzip_settle(&self->z[i & 1]));
-		EXPECT_EQ(0, hzip_work(&self->z[i & 1], 5));
+		EXPECT_EQ(0, hacc_settle(&self->a[i & 1]));
+		EXPECT_EQ(0, hacc_work(&self->a[i & 1], 5));
 		ASSERT_EQ(0, mig_set(&self->dev[~i & 1], ST(RUNNING), NULL));
-		EXPECT_EQ(0, hzip_settle(&self->z[~i & 1]));
+		EXPECT_EQ(0, hacc_settle(&self->a[~i & 1]));
 	}
 }
 
@@ -583,7 +583,7 @@ FIXTURE(record)
 {
 	struct vdev dev[2];
 	struct vdev *src, *dst;
-	struct hzip z;
+	struct hacc a;
 	struct mig_stream s;
 	struct hisi_acc_mig_record rec;
 	int fd;
@@ -598,17 +598,17 @@ FIXTURE_SETUP(record)
 	self->dst = self->src;
 	self->dev[1] = VDEV_CLOSED;
 	ASSERT_EQ(0, vdev_open(self->src, mig_bdf, variant->mode));
-	ASSERT_EQ(0, hzip_create(&self->z, &hzip_default));
-	ASSERT_EQ(0, hzip_map(&self->z, self->src));
+	ASSERT_EQ(0, hacc_create(&self->a, &hacc_default));
+	ASSERT_EQ(0, hacc_map(&self->a, self->src));
 	if (mig_bdf2) {
 		self->dst = &self->dev[1];
 		ASSERT_EQ(0, vdev_open(self->dst, mig_bdf2, variant->mode));
-		ASSERT_EQ(0, hzip_map(&self->z, self->dst));
+		ASSERT_EQ(0, hacc_map(&self->a, self->dst));
 	}
-	ASSERT_EQ(0, hzip_attach(&self->z, self->src));
-	ASSERT_EQ(0, hzip_start(&self->z));
-	ASSERT_EQ(0, hzip_work(&self->z, 11));
-	ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+	ASSERT_EQ(0, hacc_attach(&self->a, self->src));
+	ASSERT_EQ(0, hacc_start(&self->a));
+	ASSERT_EQ(0, hacc_work(&self->a, 11));
+	ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 	ASSERT_EQ(0, hmig_save(self->src, &direct, &self->s, &self->fd));
 	ASSERT_EQ(HISI_ACC_MIG_RECORD_SIZE, self->s.len);
 	memcpy(&self->rec, self->s.data, sizeof(self->rec));
@@ -620,7 +620,7 @@ FIXTURE_TEARDOWN(record)
 	vdev_close(&self->dev[0]);
 	vdev_close(&self->dev[1]);
 	mig_stream_free(&self->s);
-	hzip_destroy(&self->z);
+	hacc_destroy(&self->a);
 }
 
 /*
@@ -643,14 +643,14 @@ static int offer(struct vdev *dst, const void *data, size_t len, size_t chunk, i
 }
 
 /* After a target that refused: the source, or with one VF its good state, goes on. */
-static int source_goes_on(struct hzip *z, struct vdev *src, struct vdev *dst,
+static int source_goes_on(struct hacc *a, struct vdev *src, struct vdev *dst,
 			  const struct mig_stream *s)
 {
-	int ret = src == dst ? hmig_load(z, dst, &direct, s) : mig_set(src, ST(RUNNING), NULL);
+	int ret = src == dst ? hmig_load(a, dst, &direct, s) : mig_set(src, ST(RUNNING), NULL);
 
 	if (!ret)
-		ret = hzip_settle(z);
-	return ret ?: hzip_work(z, 5);
+		ret = hacc_settle(a);
+	return ret ?: hacc_work(a, 5);
 }
 
 static __u64 words(const __le32 *eqc)
@@ -661,12 +661,12 @@ static __u64 words(const __le32 *eqc)
 MIG_TEST_F(record, contents)
 {
 	struct hisi_acc_mig_record *r = &self->rec;
-	struct hzip *z = &self->z;
+	struct hacc *a = &self->a;
 
 	EXPECT_EQ(HISI_ACC_MIG_MAGIC_V2, le64toh(r->magic));
 	EXPECT_EQ(HISI_ACC_MIG_MAJOR, le16toh(r->major));
-	EXPECT_EQ(HZIP_ID, le32toh(r->dev_id));
-	EXPECT_EQ(z->vf_queues, le32toh(r->qp_num));
+	EXPECT_EQ(hacc_id(a), le32toh(r->dev_id));
+	EXPECT_EQ(a->vf_queues, le32toh(r->qp_num));
 	EXPECT_EQ(HISI_ACC_MIG_VF_READY, le32toh(r->vf_state));
 	EXPECT_EQ(0, r->reserved0[0] | r->reserved0[1] | r->pad0);
 	for (size_t i = 0; i < ARRAY_SIZE(r->reserved1); i++) {
@@ -674,13 +674,13 @@ MIG_TEST_F(record, contents)
 	}
 	EXPECT_EQ(0, le32toh(r->aeq_mask));
 	EXPECT_EQ(0, le32toh(r->eq_mask));
-	EXPECT_EQ(z->sqc_table, le64toh(r->sqc_addr));
-	EXPECT_EQ(z->cqc_table, le64toh(r->cqc_addr));
+	EXPECT_EQ(a->sqc_table, le64toh(r->sqc_addr));
+	EXPECT_EQ(a->cqc_table, le64toh(r->cqc_addr));
 	EXPECT_EQ(words(r->eqc), le64toh(r->eq_addr));
 	EXPECT_EQ(words(r->aeqc), le64toh(r->aeq_addr));
-	EXPECT_EQ(z->eq_head, le32toh(r->eqc[0]) & 0xffff);
-	EXPECT_EQ(hzip_default.eq_depth - 1, le32toh(r->eqc[6]) & 0xffff);
-	EXPECT_EQ(0, source_goes_on(z, self->src, self->src, &self->s));
+	EXPECT_EQ(a->eq_head, le32toh(r->eqc[0]) & 0xffff);
+	EXPECT_EQ(hacc_default.eq_depth - 1, le32toh(r->eqc[6]) & 0xffff);
+	EXPECT_EQ(0, source_goes_on(a, self->src, self->src, &self->s));
 }
 
 /* MIG_DATA_SIZE is what is still to be read; ENOMSG comes at 40 bytes, the end at 176. */
@@ -725,7 +725,7 @@ MIG_TEST_F(record, sizes)
 	close(fd);
 	mig_stream_free(&s);
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-	EXPECT_EQ(0, hzip_settle(&self->z));
+	EXPECT_EQ(0, hacc_settle(&self->a));
 }
 
 /* A stopped VF is saved as often as one likes, always the same; then it goes on. */
@@ -742,8 +742,8 @@ MIG_TEST_F(record, saved_twice)
 	close(fd);
 	mig_stream_free(&again);
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-	EXPECT_EQ(0, hzip_settle(&self->z));
-	EXPECT_EQ(0, hzip_work(&self->z, 5));
+	EXPECT_EQ(0, hacc_settle(&self->a));
+	EXPECT_EQ(0, hacc_work(&self->a, 5));
 }
 
 /*
@@ -758,7 +758,7 @@ MIG_TEST_F(record, passed_on)
 
 	ASSERT_EQ(0, mig_flags(self->dst, &flags));
 	ASSERT_EQ(0, vdev_reset(self->dst));
-	ASSERT_EQ(0, hzip_attach(&self->z, self->dst));
+	ASSERT_EQ(0, hacc_attach(&self->a, self->dst));
 	ASSERT_EQ(0, mig_set(self->dst, ST(RESUMING), &fd));
 	ASSERT_EQ(0, mig_fill(fd, self->s.data, self->s.len, MIG_BULK, NULL));
 	close(fd);
@@ -775,8 +775,8 @@ MIG_TEST_F(record, passed_on)
 	       sizeof(self->rec.qp_base));
 	EXPECT_EQ(0, memcmp(&self->rec, again.data, again.len));
 	ASSERT_EQ(0, mig_set(self->dst, ST(RUNNING), NULL));
-	EXPECT_EQ(0, hzip_settle(&self->z));
-	EXPECT_EQ(0, hzip_work(&self->z, 5));
+	EXPECT_EQ(0, hacc_settle(&self->a));
+	EXPECT_EQ(0, hacc_work(&self->a, 5));
 	mig_stream_free(&again);
 }
 
@@ -794,7 +794,7 @@ MIG_TEST_F(record, truncated)
 			TH_LOG("%zu bytes", len);
 		}
 	}
-	EXPECT_EQ(0, source_goes_on(&self->z, self->src, self->dst, &self->s));
+	EXPECT_EQ(0, source_goes_on(&self->a, self->src, self->dst, &self->s));
 }
 
 MIG_TEST_F(record, overlong)
@@ -811,7 +811,7 @@ MIG_TEST_F(record, overlong)
 			EXPECT_EQ(-ENOSPC, end);
 		}
 	}
-	EXPECT_EQ(0, source_goes_on(&self->z, self->src, self->dst, &self->s));
+	EXPECT_EQ(0, source_goes_on(&self->a, self->src, self->dst, &self->s));
 }
 
 /* What is wrong is refused by write(), and again by the end of the session. */
@@ -873,7 +873,7 @@ MIG_TEST_F(record, wrong)
 			}
 		}
 	}
-	EXPECT_EQ(0, source_goes_on(&self->z, self->src, self->dst, &self->s));
+	EXPECT_EQ(0, source_goes_on(&self->a, self->src, self->dst, &self->s));
 }
 
 /* A wrong match part is told as soon as its 40 bytes are there, while the guest still runs. */
@@ -894,7 +894,7 @@ MIG_TEST_F(record, wrong_early)
 	EXPECT_EQ(-EXDEV, mig_set(self->dst, ST(STOP), NULL));
 	EXPECT_EQ(-EXDEV, mig_set(self->dst, ST(RUNNING), NULL));
 	close(fd);
-	EXPECT_EQ(0, source_goes_on(&self->z, self->src, self->dst, &self->s));
+	EXPECT_EQ(0, source_goes_on(&self->a, self->src, self->dst, &self->s));
 }
 
 /* What older and newer drivers write */
@@ -923,21 +923,21 @@ MIG_TEST_F(record, other_versions)
 			rec.eq_addr = htole64(0x123400005678);
 			rec.aeq_addr = htole64(0x567800001234);
 		}
-		ASSERT_EQ(0, hmig_load(&self->z, self->dst, &direct, &s)) {
+		ASSERT_EQ(0, hmig_load(&self->a, self->dst, &direct, &s)) {
 			TH_LOG("version %zu", i);
 		}
-		EXPECT_EQ(0, hzip_settle(&self->z));
-		EXPECT_EQ(0, hzip_work(&self->z, 5));
+		EXPECT_EQ(0, hacc_settle(&self->a));
+		EXPECT_EQ(0, hacc_work(&self->a, 5));
 
 		/* Another source for the next one */
-		ASSERT_LT(0, hzip_post_all(&self->z, JOBS));
+		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 		mig_stream_free(&self->s);
 		ASSERT_EQ(0, hmig_save(self->dst, &precopy, &self->s, NULL));
 		ASSERT_EQ(sizeof(self->rec), self->s.len);
 		memcpy(&self->rec, self->s.data, sizeof(self->rec));
 	}
-	EXPECT_EQ(0, hmig_load(&self->z, self->dst, &direct, &self->s));
-	EXPECT_EQ(0, hzip_settle(&self->z));
+	EXPECT_EQ(0, hmig_load(&self->a, self->dst, &direct, &self->s));
+	EXPECT_EQ(0, hacc_settle(&self->a));
 }
 
 /* The same from a VF without guest driver: the kernel's drivers send the match part alone. */
@@ -952,9 +952,9 @@ MIG_TEST_F(record, no_guest_driver_of_other_versions)
 		rec.magic = htole64(magic[i]);
 		rec.major = htole16(magic[i] == HISI_ACC_MIG_MAGIC_V2 ? HISI_ACC_MIG_MAJOR : 0);
 		rec.minor = htole16(HISI_ACC_MIG_MINOR_LEGACY);
-		ASSERT_EQ(0, hmig_load(&self->z, self->dst, &direct, &s));
-		EXPECT_EQ(0, hzip_start(&self->z));
-		EXPECT_EQ(0, hzip_work(&self->z, 5));
+		ASSERT_EQ(0, hmig_load(&self->a, self->dst, &direct, &s));
+		EXPECT_EQ(0, hacc_start(&self->a));
+		EXPECT_EQ(0, hacc_work(&self->a, 5));
 	}
 }
 
@@ -990,7 +990,7 @@ MIG_TEST_F(record, racing_writers)
 		EXPECT_EQ(-ENOSPC, mig_set(self->dst, ST(STOP), NULL));
 		close(fd);
 	}
-	EXPECT_EQ(0, source_goes_on(&self->z, self->src, self->dst, &self->s));
+	EXPECT_EQ(0, source_goes_on(&self->a, self->src, self->dst, &self->s));
 }
 
 /* A VF that nobody uses */
@@ -1014,25 +1014,25 @@ MIG_TEST_F(acc, no_guest_driver)
 			struct mig_stream s = {};
 
 			ASSERT_EQ(0, vdev_reset(self->src));
-			ASSERT_EQ(0, hzip_attach(&self->z, self->src));
+			ASSERT_EQ(0, hacc_attach(&self->a, self->src));
 			if (what == 1)
-				hzip_write(&self->z, HZIP_REG_VF_STATE, 1);
+				hacc_write(&self->a, HACC_REG_VF_STATE, 1);
 			if (what == 2) {
-				ASSERT_EQ(0, hzip_start(&self->z));
-				ASSERT_EQ(0, hzip_work(&self->z, 5));
-				hzip_stop(&self->z);
+				ASSERT_EQ(0, hacc_start(&self->a));
+				ASSERT_EQ(0, hacc_work(&self->a, 5));
+				hacc_stop(&self->a);
 			}
 			ASSERT_EQ(0, hmig_save(self->src, how ? &precopy : &direct, &s, NULL));
 			EXPECT_TRUE(says_unused(&s));
 			/* The source may go on, too. */
 			ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
 			if (what < 2) {
-				EXPECT_EQ(0, hzip_start(&self->z));
-				EXPECT_EQ(0, hzip_work(&self->z, 5));
+				EXPECT_EQ(0, hacc_start(&self->a));
+				EXPECT_EQ(0, hacc_work(&self->a, 5));
 			}
-			ASSERT_EQ(0, hmig_load(&self->z, self->dst, &direct, &s));
-			EXPECT_EQ(0, hzip_start(&self->z));
-			EXPECT_EQ(0, hzip_work(&self->z, 5));
+			ASSERT_EQ(0, hmig_load(&self->a, self->dst, &direct, &s));
+			EXPECT_EQ(0, hacc_start(&self->a));
+			EXPECT_EQ(0, hacc_work(&self->a, 5));
 			mig_stream_free(&s);
 		}
 	}
@@ -1044,15 +1044,15 @@ MIG_TEST_F(acc, no_guest_driver)
  */
 MIG_TEST_F(acc, paused_while_probing)
 {
-	ASSERT_EQ(0, hzip_start(&self->z));
-	hzip_write(&self->z, HZIP_REG_VF_STATE, 1);
+	ASSERT_EQ(0, hacc_start(&self->a));
+	hacc_write(&self->a, HACC_REG_VF_STATE, 1);
 	ASSERT_EQ(0, mig_set(self->src, ST(STOP), NULL));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-	hzip_write(&self->z, HZIP_REG_VF_STATE, 0);
-	EXPECT_EQ(0, hzip_work(&self->z, 5));
+	hacc_write(&self->a, HACC_REG_VF_STATE, 0);
+	EXPECT_EQ(0, hacc_work(&self->a, 5));
 	ASSERT_EQ(0, mig_set(self->src, ST(STOP), NULL));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-	EXPECT_EQ(0, hzip_work(&self->z, 5));
+	EXPECT_EQ(0, hacc_work(&self->a, 5));
 }
 
 /* Such a record on a VF whose queues are live would leave them there. */
@@ -1063,8 +1063,8 @@ MIG_TEST_F(acc, no_guest_driver_on_live_vf)
 
 	ASSERT_EQ(0, hmig_save(self->src, &direct, &s, NULL));
 	ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
-	ASSERT_EQ(0, hzip_start(&self->z));
-	ASSERT_EQ(0, hzip_work(&self->z, 5));
+	ASSERT_EQ(0, hacc_start(&self->a));
+	ASSERT_EQ(0, hacc_work(&self->a, 5));
 	ASSERT_EQ(0, mig_set(self->src, ST(RESUMING), &fd));
 	EXPECT_EQ(-EBUSY, mig_fill(fd, s.data, s.len, MIG_BULK, NULL));
 	EXPECT_EQ(-EBUSY, mig_set(self->src, ST(STOP), NULL));

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "hisi_zip.h"
+#include "hisi_engine.h"
 
 struct bits {
 	const __u8 *in;

@@ -51,14 +51,14 @@ int hmig_save(struct vdev *src, const struct hmig_how *how, struct mig_stream *s
 	return ret;
 }
 
-static int load(struct hzip *z, struct vdev *dst, const struct hmig_how *how,
+static int load(struct hacc *a, struct vdev *dst, const struct hmig_how *how,
 		const struct mig_stream *s, __u8 *copy)
 {
 	int fd, ret;
 
 	ret = vdev_reset(dst);
 	if (!ret)
-		ret = hzip_attach(z, dst);
+		ret = hacc_attach(a, dst);
 	if (!ret)
 		ret = set(dst, ST(RESUMING), &fd);
 	if (ret)
@@ -67,22 +67,22 @@ static int load(struct hzip *z, struct vdev *dst, const struct hmig_how *how,
 	if (ret)
 		printf("# %s: loading: %s\n", dst->bdf, strerror(-ret));
 	if (!ret && how->irqs)
-		ret = hzip_irqs_on(z);
+		ret = hacc_irqs_on(a);
 	if (!ret && copy)
-		ret = hmig_frozen(z, copy);
+		ret = hmig_frozen(a, copy);
 	if (!ret)
 		ret = set(dst, ST(RUNNING), NULL);
 	close(fd);
 	return ret;
 }
 
-int hmig_load(struct hzip *z, struct vdev *dst, const struct hmig_how *how,
+int hmig_load(struct hacc *a, struct vdev *dst, const struct hmig_how *how,
 	      const struct mig_stream *s)
 {
-	return load(z, dst, how, s, NULL);
+	return load(a, dst, how, s, NULL);
 }
 
-int hmig_migrate(struct hzip *z, struct vdev *src, struct vdev *dst, const struct hmig_how *how,
+int hmig_migrate(struct hacc *a, struct vdev *src, struct vdev *dst, const struct hmig_how *how,
 		 unsigned int *unfinished)
 {
 	struct mig_stream s = {};
@@ -91,35 +91,35 @@ int hmig_migrate(struct hzip *z, struct vdev *src, struct vdev *dst, const struc
 
 	ret = hmig_save(src, how, &s, NULL);
 	if (!ret) {
-		*unfinished = hzip_unfinished(z);
-		ret = hmig_freeze(z, &copy);
+		*unfinished = hacc_unfinished(a);
+		ret = hmig_freeze(a, &copy);
 	}
 	if (!ret && how->irqs)
-		hzip_irqs_off(z);
+		hacc_irqs_off(a);
 	if (!ret)
-		ret = load(z, dst, how, &s, copy);
+		ret = load(a, dst, how, &s, copy);
 	if (!ret && src != dst)
 		ret = set(src, ST(STOP), NULL);
 	mig_stream_free(&s);
 	return ret;
 }
 
-int hmig_freeze(struct hzip *z, __u8 **copy)
+int hmig_freeze(struct hacc *a, __u8 **copy)
 {
-	*copy = malloc(z->mem_len);
+	*copy = malloc(a->mem_len);
 	if (!*copy)
 		return -ENOMEM;
-	memcpy(*copy, z->mem, z->mem_len);
+	memcpy(*copy, a->mem, a->mem_len);
 	return 0;
 }
 
-int hmig_frozen(struct hzip *z, __u8 *copy)
+int hmig_frozen(struct hacc *a, __u8 *copy)
 {
 	int ret = 0;
 
 	usleep(20000);
-	for (size_t i = 0; !ret && i < z->mem_len; i++) {
-		if (z->mem[i] == copy[i])
+	for (size_t i = 0; !ret && i < a->mem_len; i++) {
+		if (a->mem[i] == copy[i])
 			continue;
 		printf("# a stopped VF wrote to memory, at offset 0x%zx\n", i);
 		ret = -EILSEQ;
