@@ -13,7 +13,7 @@ VFIO_MIG_TOOLS := vfio_mig_ctl
 
 # The mailbox of the HiSilicon accelerators wants an arm64 instruction.
 ifneq ($(filter aarch64%,$(shell $(CC) $(CFLAGS) -dumpmachine)),)
-VFIO_MIG_LIB += lib/hisi_acc lib/hisi_zip lib/hisi_inflate lib/hisi_migrate
+VFIO_MIG_LIB += lib/hisi_acc lib/hisi_zip lib/hisi_inflate lib/hisi_sec lib/hisi_hpre lib/hisi_migrate
 VFIO_MIG_TESTS += hisi_acc_mig_test hisi_acc_interop_test
 VFIO_MIG_TOOLS += hisi_acc_ctl
 endif

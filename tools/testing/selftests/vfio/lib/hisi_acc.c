@@ -41,7 +41,7 @@ enum { DB_SQ, DB_CQ, DB_EQ, DB_AEQ };
 /* Without any completion for so long, a queue is called hung. */
 #define HUNG_SECONDS		20
 
-static const struct hacc_engine *const engines[] = { &hacc_zip };
+static const struct hacc_engine *const engines[] = { &hacc_zip, &hacc_sec, &hacc_hpre };
 
 const struct hacc_config hacc_default = {
 	.queues = 4, .depth = 32, .eq_depth = 64, .job_len = 2000,
@@ -462,6 +462,14 @@ int hacc_post_all(struct hacc *a, unsigned int count)
 		sum += n;
 	}
 	return sum;
+}
+
+int hacc_expect(const struct hacc_queue *q, const struct hacc_job *job, const __u8 *want,
+		unsigned int len)
+{
+	if (memcmp(want, job->dst, len))
+		return complain(EILSEQ, "queue %u, job %u: wrong data", q->qn, job->seed);
+	return len;
 }
 
 static int check_job(const struct hacc *a, const struct hacc_queue *q, struct hacc_job *job,

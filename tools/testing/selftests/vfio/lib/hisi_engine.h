@@ -33,13 +33,16 @@ struct hacc_engine {
 	int (*check)(const struct hacc_queue *q, const struct hacc_job *job, const __u32 *sqe);
 };
 
-extern const struct hacc_engine hacc_zip;
+extern const struct hacc_engine hacc_zip, hacc_sec, hacc_hpre;
 
 /* Prints and returns -err. */
 int complain(int err, const char *fmt, ...);
 __u64 hacc_iova(const struct hacc *a, const volatile void *p);
 /* Data for a job, different for each seed: text with repetitions near and far */
 void hacc_plain(__u32 seed, __u8 *out, unsigned int len);
+/* Is it at the destination? The same answer as check() */
+int hacc_expect(const struct hacc_queue *q, const struct hacc_job *job, const __u8 *want,
+		unsigned int len);
 /* The scatter list of ZIP and SEC for a buffer in two pieces, and its address */
 __u64 hacc_sgl(const struct hacc *a, __u8 *sgl, const __u8 *buf, unsigned int split);
 
