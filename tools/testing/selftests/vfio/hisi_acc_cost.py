@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the arcs of a migration cost in register accesses, counted by the virtual ZIP accelerator.
+"""What the arcs of a migration cost in register accesses, counted by the virtual accelerator.
 
     hisi_acc_cost.py count BDF [-m group|cdev] [-o FILE]   drive the VF and write the counts
     hisi_acc_cost.py compare OURS REFERENCE                print both, fail when ours are more
@@ -14,7 +14,7 @@ import os
 import sys
 import tempfile
 
-from hisi_ctl import Ctl, QMP
+from hisi_ctl import Ctl, Models, function_of
 
 # What is counted: sums over all functions, as a driver reaches registers in its VF and in the PF
 COUNTS = {
@@ -50,14 +50,15 @@ OTHER = [
 ]
 
 
-def stats(qmp, device):
-    stats = qmp.cmd("qom-get", path=f"/machine/peripheral/{device}", property="stats")
-    return {count: sum(fn[key] for fn in stats["functions"] for key in keys)
+def stats(models, kind):
+    functions = models.stats(kind)["functions"].values()
+    return {count: sum(fn[key] for fn in functions for key in keys)
             for count, keys in COUNTS.items()}
 
 
 def count(args):
-    qmp = QMP(args.qmp)
+    models = Models()
+    kind, _ = function_of(args.bdf)
     ctl = Ctl(args.bdf, args.mode)
     rows = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,10 +67,10 @@ def count(args):
 
         def walk(arcs):
             for name, commands in arcs:
-                before = stats(qmp, args.device)
+                before = stats(models, kind)
                 for command in commands:
                     ctl.cmd(command.format(file=file))
-                after = stats(qmp, args.device)
+                after = stats(models, kind)
                 rows[name] = {key: after[key] - before[key] for key in COUNTS}
 
         # A guest in use, but idle, so that the numbers are the same each time
@@ -127,8 +128,6 @@ def main():
     one.add_argument("bdf")
     one.add_argument("-m", "--mode", choices=("group", "cdev"), default="group")
     one.add_argument("-o", "--output")
-    one.add_argument("--qmp", default=os.environ.get("LAB_QMP"))
-    one.add_argument("--device", default="zip0", help="id of the PF in the machine")
     one.set_defaults(run=count)
     two = sub.add_parser("compare")
     two.add_argument("ours")

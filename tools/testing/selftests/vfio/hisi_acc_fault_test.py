@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""What hisi_vfio_pci answers, and in which state it is, when the virtual ZIP accelerator fails.
+"""What hisi_vfio_pci answers, and in which state it is, when the virtual accelerator fails.
 
     hisi_acc_fault_test.py BDF [-m group|cdev] [--matrix]
 
@@ -12,15 +12,17 @@ import os
 import sys
 import tempfile
 import time
+from contextlib import closing
 
-from hisi_ctl import QMP, Ctl, arguments, tap
+from hisi_ctl import Ctl, Models, arguments, function_of, tap
 
 # Of the guest of hisi_acc_ctl
 QUEUES = 4
 # Mailbox commands
 CQC_BT, PAUSE = 5, 0x0e
-# A corrected error of one core: in the error status, but nothing that stops the hardware
-CORRECTED = 1
+# Bits of the engine's error status, by kind: a corrected error, which does not stop the hardware,
+# and all those that do
+ENGINE_ERRORS = {"zip": (1, 0x7fe), "sec": (8, 0x177), "hpre": (1, 0xbffc3e)}
 
 WORK = [("post 5", "ok"), ("wait", "ok")]
 CONTINUE = [("clear", ""), ("set RUNNING", "ok")] + WORK
@@ -80,7 +82,7 @@ CASES = [
 
     # The PF's error status is that of all its VFs.
     ("somebody_elses_error", [
-        (f"fault engine-error:0:{CORRECTED}", ""), ("set STOP", "ok")] + SAVE + CONTINUE),
+        ("fault engine-error:0:{corrected}", ""), ("set STOP", "ok")] + SAVE + CONTINUE),
 ]
 
 # Every fault x every arc: how the function gets there, the step that is made under the fault, and
@@ -145,13 +147,13 @@ MATRIX = [
     # Bits of the PF's two status words, which are those of all its VFs. Those that do not stop the
     # hardware are somebody else's business; with the others the kernel's QM gives no command.
     ("pf-error:0:0x1388", {}),
-    ("engine-error:0:1", {}),
+    ("engine-error:0:{corrected}", {}),
     ("pf-error:0:0x6c77", {"write": ("EIO", "ERROR")}),
-    ("engine-error:0:0x7fe", {"write": ("EIO", "ERROR")}),
+    ("engine-error:0:{fatal}", {"write": ("EIO", "ERROR")}),
 ]
 
 
-def matrix_cases():
+def matrix_cases(names):
     """The same as CASES, from MATRIX."""
     for fault, failures in MATRIX:
         assert failures.keys() <= ARCS.keys()
@@ -163,25 +165,24 @@ def matrix_cases():
             steps.append((f"fault {fault}", ""))
             errno, after = failures.get(arc, (None, state))
             steps += [(command, f"err {errno}" if errno else "ok"), ("state", f"ok {after}")]
-            yield f"{fault.format(fn='VF')}: {arc}", steps
+            yield f"{fault.format(**names | {'fn': 'VF'})}: {arc}", steps
 
 
 class Run:
     """One guest under remote control, and the accelerator's faults."""
 
-    def __init__(self, qmp, ctl, device, function):
-        self.qmp, self.ctl, self.device, self.function = qmp, ctl, device, function
+    def __init__(self, models, ctl, kind, function):
+        self.models, self.ctl, self.kind, self.function = models, ctl, kind, function
         self.longest = {}
         self.fault = None
 
     def set_fault(self, value):
-        self.qmp.cmd("qom-set", path=self.device, property="fault", value=value)
+        self.models.set(self.kind, "fault", value)
         self.fault = None if value == "none" else value.split(":")[0]
 
     def await_pause(self):
         """A drain goes on after the arc that began it."""
-        while not self.qmp.cmd("qom-get", path=self.device,
-                               property="stats")["functions"][self.function]["paused"]:
+        while not self.models.stats(self.kind)["functions"][self.function]["paused"]:
             time.sleep(0.01)
 
     def step(self, command, expected):
@@ -193,7 +194,7 @@ class Run:
             self.set_fault(command.removeprefix("fault "))
         elif command.startswith("model "):
             name, value = command.removeprefix("model ").split("=")
-            self.qmp.cmd("qom-set", path=self.device, property=name, value=int(value))
+            self.models.set(self.kind, name, int(value))
         else:
             start = time.monotonic()
             self.ctl.expect(command, expected)
@@ -219,17 +220,15 @@ def main():
     parser = arguments(__doc__)
     parser.add_argument("--matrix", action="store_true",
                         help="every fault in every arc, instead of the cases of more than one arc")
-    parser.add_argument("--qmp", default=os.environ.get("LAB_QMP"))
-    parser.add_argument("--device", default="zip0", help="id of the PF in the machine")
     args = parser.parse_args()
 
-    cases = list(matrix_cases()) if args.matrix else CASES
+    kind, function = function_of(args.bdf)
+    corrected, fatal = ENGINE_ERRORS[kind]
+    names = {"fn": function, "posted": 5 * QUEUES, "corrected": corrected, "fatal": fatal}
+    cases = list(matrix_cases(names)) if args.matrix else CASES
     ctl = Ctl(args.bdf, args.mode)
-    with QMP(args.qmp) as qmp, tempfile.TemporaryDirectory() as scratch:
-        # VFs follow their PF one by one: the address tells the function's number.
-        function = int(args.bdf[-1])
-        run = Run(qmp, ctl, f"/machine/peripheral/{args.device}", function)
-        names = {"fn": function, "posted": 5 * QUEUES}
+    with closing(Models()) as models, tempfile.TemporaryDirectory() as scratch:
+        run = Run(models, ctl, kind, function)
         status = tap([(name, lambda steps=steps, file=os.path.join(scratch, str(number)):
                        run.case(steps, names | {"file": file}))
                       for number, (name, steps) in enumerate(cases)])

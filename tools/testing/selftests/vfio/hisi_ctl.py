@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What the scripts here share: arguments, TAP, sysfs, the QMP client, and a guest in a VF under
-remote control."""
+"""What the scripts here share: arguments, TAP, sysfs, the virtual accelerators, and a guest in a VF
+under remote control."""
 
 import argparse
 import os
@@ -9,10 +9,12 @@ import sys
 import traceback
 
 HERE = os.path.dirname(os.path.realpath(__file__))
-# Where the QMP client is: beside the programs in the emulated server, and in the source tree.
+# Where the models' client is: beside the programs in the emulated server, and in the source tree.
 sys.path += [os.path.join(HERE, "../demo"), os.path.join(HERE, "../../lab/demo")]
 
-from qmp import QMP  # noqa: E402,F401 (needs the path; for those who import it from here)
+# Needs the path; for those who import it from here
+from qmp import QMP  # noqa: E402,F401
+from server import KINDS, Models, function_of  # noqa: E402,F401
 
 DRIVER = "hisi_vfio_pci"
 PCI = "/sys/bus/pci/devices/"
