@@ -88,8 +88,13 @@ class VM:
             self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
                                             stdout=subprocess.PIPE, stderr=log)
         threading.Thread(target=self._read_console, daemon=True).start()
-        wait(f"the monitor of {self.name}", lambda: os.path.exists(self.qmp_path), self.check)
-        self.qmp = QMP(self.qmp_path)
+        self.qmp = wait(f"the monitor of {self.name}", self._monitor, self.check)
+
+    def _monitor(self):
+        try:
+            return QMP(self.qmp_path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None  # its socket is there a little before it listens
 
     def _read_console(self):
         with open(self.console_path, "wb") as log:
