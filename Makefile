@@ -52,7 +52,7 @@ help:
 #:     HW=v3|v4               where the accelerator's migration controls are: hidden in the function's own
 #:                            BAR, or in a window of the PF (default: v4; check: both)
 #:     HOSTS=2                with demo: migrate between two emulated servers, over their network
-#:     WORKLOAD=NAME          with demo: what the guest does: dm-crypt, af-alg (KERNEL=stable), pubkey
+#:     WORKLOAD=NAME          with demo: what the guest does: dm-crypt, zswap, af-alg (KERNEL=stable), pubkey
 #:     DRIVER=NAME            hisi_vfio_pci (default), or the kernel's own hisi_acc_vfio_pci
 #:     KERNEL=debian|stable|source   Debian's newest binary kernel (default), the one that Debian 13 came with
 #:                            (6.12), or one built from the newest source (check: all)

@@ -42,6 +42,7 @@ Workload = namedtuple("Workload", "name kind job_time_ns")
 WORKLOADS = {workload.name: workload for workload in (
     Workload("dm-crypt", "sec", 40_000_000),
     Workload("af-alg", "sec", 40_000_000),
+    Workload("zswap", "zip", 2_000_000),
 )}
 # What it does anyway with an accelerator of this kind that no workload has: RSA, DH and ECDH
 WITHOUT_USER = {"pubkey": "hpre"}
