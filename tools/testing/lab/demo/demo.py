@@ -53,8 +53,9 @@ def kinds(text):
 
 def arguments(driver, argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--vfs", type=kinds, default="zip", metavar="KIND,...",
-                        help="the functions that the guest has, as zip,sec,hpre or zip,zip")
+    parser.add_argument("--vfs", type=kinds, metavar="KIND,...",
+                        default="zip" if driver in WITHOUT_P2P else ",".join(server.KINDS),
+                        help="the functions that the guest has, as zip,zip (%(default)s)")
     parser.add_argument("--pause", action="store_true", help="stop and continue the guest instead")
     parser.add_argument("--cancel", action="store_true",
                         help="begin migrations and cancel them instead, early and late")

@@ -86,6 +86,10 @@ class Arguments(unittest.TestCase):
         self.assertEqual(self.parse("hisi_vfio_pci", "--vfs", "zip,sec,zip"), ["zip", "sec", "zip"])
         self.assertEqual(self.parse("hisi_acc_vfio_pci", "--vfs", "sec"), ["sec"])
 
+    def test_without_a_wish_there_are_as_many_kinds_as_the_driver_can_move(self):
+        self.assertEqual(self.parse("hisi_vfio_pci"), ["zip", "sec", "hpre"])
+        self.assertEqual(self.parse("hisi_acc_vfio_pci"), ["zip"])
+
     def test_what_cannot_be_is_refused(self):
         for driver, vfs, why in (("hisi_vfio_pci", "zip,", "'' is none of"),
                                  ("hisi_vfio_pci", "zip,rde", "'rde' is none of"),
