@@ -4,7 +4,7 @@
 
     hisi_acc_offer_test.py PF
 
-PF is the address of a HiSilicon ZIP accelerator, which nobody may be using: it is taken from its
+PF is the address of a HiSilicon accelerator, which nobody may be using: it is taken from its
 driver and given back. The case with VFs in the group of their PF plugs a second accelerator into
 the emulated server and needs its QMP ($LAB_QMP), a free root port without ACS, and its id in
 $LAB_PORT_WITHOUT_ACS. Output is TAP.
@@ -174,7 +174,7 @@ def test_pf_of_another_driver():
             assert size == os.stat(f"{PCI}{vf}/resource2").st_size, size
             _, offset = device.region(CONFIG_REGION)
             ids = struct.unpack("<HH", os.pread(device.fd, 4, offset))
-            assert ids == (0x19e5, 0xa251), ids
+            assert ids == (0x19e5, int(sysfs_read(f"{PCI}{vf}/device"), 16)), ids
         finally:
             device.close()
             owner.close()

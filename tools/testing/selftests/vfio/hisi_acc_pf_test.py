@@ -4,7 +4,7 @@
 
     hisi_acc_pf_test.py BDF [-m group|cdev] [-t TEST | -x TEST]
 
-BDF is a VF of a HiSilicon ZIP accelerator. The PF's VFs are removed and made again. Output is TAP.
+BDF is a VF of a HiSilicon accelerator. The PF's VFs are removed and made again. Output is TAP.
 """
 
 import os
