@@ -36,6 +36,15 @@ GAUGES = ("in-flight", "max-in-flight", "posted")
 KNOWN_VIOLATIONS = {("hisi_acc_vfio_pci", "v4"): {"neighbour-window"}}
 # More kernel memory with each migration than the noise of a working system (KiB)
 GROWTH = 32
+# What the guest can do with an accelerator; guest/workloads/ says what that is. The time of a job
+# goes by how many of them the workload has out at once.
+Workload = namedtuple("Workload", "name kind job_time_ns")
+WORKLOADS = {workload.name: workload for workload in (
+    Workload("dm-crypt", "sec", 40_000_000),
+    Workload("af-alg", "sec", 40_000_000),
+)}
+# What it does anyway with an accelerator of this kind that no workload has: RSA, DH and ECDH
+WITHOUT_USER = {"pubkey": "hpre"}
 # Where the target's QEMU waits for the guest
 PORT = 7005
 # Drivers whose devices QEMU migrates only one at a time
@@ -54,8 +63,11 @@ def kinds(text):
 def arguments(driver, argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vfs", type=kinds, metavar="KIND,...",
-                        default="zip" if driver in WITHOUT_P2P else ",".join(server.KINDS),
-                        help="the functions that the guest has, as zip,zip (%(default)s)")
+                        help="the functions that the guest has, as zip,zip (without a workload: all "
+                             "kinds, if the driver can); those that the workload does not use "
+                             "work for the guest's kernel")
+    parser.add_argument("--workload", choices=[*WORKLOADS, *WITHOUT_USER],
+                        help="what the guest's users do with a function of their own")
     parser.add_argument("--pause", action="store_true", help="stop and continue the guest instead")
     parser.add_argument("--cancel", action="store_true",
                         help="begin migrations and cancel them instead, early and late")
@@ -65,17 +77,26 @@ def arguments(driver, argv=None):
                         help="first count the register accesses of each arc, of all drivers")
     parser.add_argument("--jobs", type=int, default=500,
                         help="jobs to wait for in each phase, shared by the functions")
+    parser.add_argument("--workload-rounds", type=int, default=2,
+                        help="rounds of the workload to wait for in each phase")
     parser.add_argument("--memory", type=int, default=256, help="memory of the guest in MiB")
     parser.add_argument("--cpus", type=int, default=1, help="processors of the guest")
     parser.add_argument("--tfms", type=int, default=16,
                         help="queue pairs of each function; the guest works on all of them")
     parser.add_argument("--depth", type=int, default=2, help="jobs in flight on each of them")
-    parser.add_argument("--job-time-ns", type=int, default=40_000_000,
-                        help="time that the model takes for a job; long enough to catch some "
-                             "in flight, whenever the device is stopped")
+    parser.add_argument("--job-time-ns", type=int,
+                        help="time that the model takes for a job; by default long enough to catch "
+                             "some in flight, whenever the device is stopped")
     parser.add_argument("--job-slots", type=int, default=8,
                         help="jobs of a function that the model works on at once")
     args = parser.parse_args(argv)
+    name, args.workload = args.workload, WORKLOADS.get(args.workload)
+    kind = args.workload.kind if args.workload else WITHOUT_USER.get(name)
+    if not args.vfs:
+        args.vfs = [kind] if kind else ["zip"] if driver in WITHOUT_P2P else list(server.KINDS)
+    if name and args.vfs.count(kind) != 1:
+        parser.error(f"{name} works on one function of kind {kind}")
+    args.job_time_ns = args.job_time_ns or getattr(args.workload, "job_time_ns", 40_000_000)
     if len(args.vfs) > 1 and driver in WITHOUT_P2P:
         parser.error(f"{driver} has no P2P states, without which QEMU migrates no guest with more "
                      "than one function; give it one, or take another driver")
@@ -97,8 +118,10 @@ class Demo:
         self.driver = driver
         self.report = Report(hw=os.environ["LAB_HW"], driver=self.driver, vfs=args.vfs,
                              release=os.uname().release, steps=[])
+        if args.workload:
+            self.report.facts["workload"] = {"name": args.workload.name}
         self.machines = []
-        self.kinds = Counter(args.vfs)
+        self.kinds, self.workload = Counter(args.vfs), args.workload
         self.places = [f"vf{number} {kind}" for number, kind in enumerate(args.vfs)]
         self.hosts = hosts()
         self.network = Echo() if len(self.hosts) > 1 else None
@@ -144,10 +167,16 @@ class Demo:
         return dict(zip(self.places, values))
 
     def enough(self):
-        """Says when each of the guest's functions has done its share from now on."""
+        """Says when each of the guest's functions has done its share from now on, and the workload
+        its rounds."""
         share = -(-self.args.jobs // len(self.args.vfs))
         goals = [done + share for done in self.jobs()]
-        return lambda: all(done >= goal for done, goal in zip(self.jobs(), goals))
+        if not self.workload:
+            return lambda: all(done >= goal for done, goal in zip(self.jobs(), goals))
+        goals[self.args.vfs.index(self.workload.kind)] = 0
+        rounds = self.load.progress().rounds + self.args.workload_rounds
+        return lambda: (self.load.progress().rounds >= rounds and
+                        all(done >= goal for done, goal in zip(self.jobs(), goals)))
 
     def work(self, what):
         wait(what, self.enough(), self.load.alive)
@@ -193,14 +222,16 @@ class Demo:
         host = self.hosts[functions[0].host]
         vm = host.machine(name, self.out, vfs=[function.bdf for function in functions],
                           memory=self.args.memory, cpus=self.args.cpus,
-                          network=bool(self.network), **more)
+                          network=bool(self.network),
+                          initrd=f"initrd-{self.workload.name}.img" if self.workload
+                          else "initrd.img", **more)
         self.machines.append(vm)
         vm.start()
         return vm
 
     def boot(self):
         source = self.machine("source", self.sources)
-        self.load = Load(source, self.kinds)
+        self.load = Load(source, self.kinds, self.workload)
         ready = self.load.ready()
         self.report.facts["guest_kernel"] = ready["kernel"]
         # Not before: the guest's kernel tests its algorithms on the accelerators.
@@ -298,10 +329,12 @@ class Demo:
                              for distance, later in enumerate(values[number + 1:])])
 
     def migrate(self, source):
-        before = self.counted()
+        before, begin = self.counted(), self.load.progress()
         target, info = self.move(source, "target")
         after = self.counted()
         self.work("work on the destination")
+        if self.workload:
+            self.moved(begin, self.load.left)
         if self.network:
             self.network.more("the guest to be heard from its new server", self.load.alive)
 
@@ -327,6 +360,18 @@ class Demo:
                 "left to the destination": after[source_function]["posted"]}
                 for place, source_function, target_function, size in
                 zip(self.places, self.sources, self.targets, saved)]}
+
+    def moved(self, begin, left):
+        """What the workload had done when the migration began, and when it left the source."""
+        done = {"before": begin.rounds, "during": left.rounds - begin.rounds,
+                "after": self.load.progress().rounds - left.rounds}
+        self.report.facts["rounds"] = done
+        for phase, rounds in done.items():
+            self.report.check(f"workload: it got on {phase} the migration", rounds > 0)
+        function = self.sources[self.args.vfs.index(self.workload.kind)]
+        jobs = self.counted()[function]["jobs"]
+        self.report.check("workload: the accelerator it left did the work until then",
+                          jobs >= left.jobs > 0, f"{jobs} jobs, {left.jobs} needed")
 
     # The whole
 
@@ -360,7 +405,7 @@ class Demo:
         self.say("guest stops its work")
         self.judge(*self.load.verdict())
 
-    def judge(self, verdicts, guest):
+    def judge(self, verdicts, work, guest):
         report, facts = self.report, self.report.facts
         counted, jobs = self.counted(), self.jobs()
 
@@ -387,6 +432,8 @@ class Demo:
             report.check(f"model: executed each of the guest's jobs exactly once ({kind})",
                          done == verdict["completed"],
                          f"{done} executed, {verdict['completed']} completed in the guest")
+        if work:
+            self.judge_workload(work, jobs)
         report.none("model: no failed jobs", sum(f["job-errors"] for f in counted.values()))
         report.none("model: no protocol violations", self.violations(self.driver))
         report.none("guest: no kernel warnings", guest["faults"])
@@ -396,6 +443,17 @@ class Demo:
             report.none("server: kernel not tainted", bad_taint(host.taint()))
         if self.network:
             self.judge_network(guest)
+
+    def judge_workload(self, work, jobs):
+        """Its jobs were counted where they come from. None may be missing, as one that software did
+        would be."""
+        report, name = self.report, self.workload.name
+        report.facts["workload"].update(work)
+        report.check(f"{name}: stopped by itself", work["state"] == "stopped", work["state"])
+        report.none(f"{name}: every result was right", work["wrong"])
+        done = jobs[self.args.vfs.index(self.workload.kind)]
+        report.check(f"{name}: the accelerator did all of it and nothing else",
+                     done == work["jobs"] > 0, f"{done} jobs done, {work['jobs']} needed")
 
     def judge_network(self, guest):
         """The guest talks to its first server all the time: each word has to come back once."""

@@ -64,6 +64,14 @@ def guest(facts):
            for key in next(iter(facts.values()))], ("what", *facts))
 
 
+def rounds(facts):
+    table("rounds of the workload", list(facts.items()), ("phase", "rounds"))
+
+
+def workload(facts):
+    table("the workload's own account", list(facts.items()), ("what", "value"))
+
+
 def steps(facts):
     for step in facts:
         if "migration" in step:
@@ -124,5 +132,6 @@ def kernels(facts):
                 print(f"  {line}")
 
 
-SECTIONS = (("jobs", jobs), ("guest", guest), ("steps", steps), ("soak", soak), ("model", model),
+SECTIONS = (("jobs", jobs), ("rounds", rounds), ("guest", guest), ("workload", workload),
+            ("steps", steps), ("soak", soak), ("model", model),
             ("cost", cost), ("network", network), ("kernel", kernels))

@@ -82,6 +82,10 @@ class Arguments(unittest.TestCase):
     def parse(self, driver, *words):
         return demo.arguments(driver, words).vfs
 
+    def test_a_workload_has_a_function(self):
+        self.assertEqual(self.parse("hisi_vfio_pci", "--workload", "dm-crypt"), ["sec"])
+        self.assertEqual(self.parse("hisi_vfio_pci", "--workload", "pubkey"), ["hpre"])
+
     def test_functions_are_kinds_in_order(self):
         self.assertEqual(self.parse("hisi_vfio_pci", "--vfs", "zip,sec,zip"), ["zip", "sec", "zip"])
         self.assertEqual(self.parse("hisi_acc_vfio_pci", "--vfs", "sec"), ["sec"])
@@ -93,10 +97,11 @@ class Arguments(unittest.TestCase):
     def test_what_cannot_be_is_refused(self):
         for driver, vfs, why in (("hisi_vfio_pci", "zip,", "'' is none of"),
                                  ("hisi_vfio_pci", "zip,rde", "'rde' is none of"),
+                                 ("hisi_vfio_pci", "zip --workload dm-crypt", "one function of"),
                                  ("hisi_acc_vfio_pci", "zip,zip", "has no P2P states")):
             said = io.StringIO()
             with self.assertRaises(SystemExit), contextlib.redirect_stderr(said):
-                self.parse(driver, "--vfs", vfs)
+                self.parse(driver, "--vfs", *vfs.split())
             self.assertIn(why, said.getvalue())
 
 
@@ -191,11 +196,25 @@ class Guest(unittest.TestCase):
             "LOAD zip verdict state=stopped completed=7",
             "LOAD sec verdict state=stopped completed=8",
             "LOAD guest verdict taint=4096"))
-        verdicts, guest = Load(machine, {"zip": 1, "sec": 2}).verdict()
+        verdicts, work, guest = Load(machine, {"zip": 1, "sec": 2}).verdict()
         self.assertEqual(machine.sent, ["stop"])
         self.assertEqual(verdicts, {"zip": {"state": "stopped", "completed": 7},
                                     "sec": {"state": "stopped", "completed": 8}})
+        self.assertIsNone(work)
         self.assertEqual(guest, {"taint": 4096, "faults": ["[ 9.1] hisi_zip: compress fail"]})
+
+    def test_a_workload_has_an_accelerator_for_itself_and_goes_on_counting(self):
+        source = Machine("LOAD dm-crypt status state=running rounds=3 wrong=0 jobs=70")
+        load = Load(source, {"zip": 1, "sec": 1}, demo.WORKLOADS["dm-crypt"])
+        load.begin(tfms=16, depth=2)
+        self.assertEqual(source.sent, ["start zip tfms=16 depth=2", "work dm-crypt"])
+        self.assertEqual(load.progress(), (3, 70))
+        target = Machine(answer=("LOAD dm-crypt verdict state=stopped rounds=5 wrong=1 jobs=99",
+                                 "LOAD guest verdict taint=0"))
+        load.follow(target)
+        self.assertEqual(load.progress(), (3, 70))
+        _, work, _ = load.verdict()
+        self.assertEqual(work, {"state": "stopped", "rounds": 5, "wrong": 1, "jobs": 99})
 
     def test_a_guest_is_ready_with_all_its_functions(self):
         machine = Machine("LOAD zip ready devices=2", "LOAD guest ready kernel=7.3.4")
@@ -211,7 +230,8 @@ class Guest(unittest.TestCase):
 
     def test_what_hangs_or_fails_ends_the_wait(self):
         Load(Machine("LOAD zip status hung=0"), {"zip": 1}).alive()
-        for line in ("LOAD zip status hung=1", "LOAD sec failed: no", "Kernel panic - not syncing"):
+        for line in ("LOAD zip status hung=1", "LOAD sec failed: no", "LOAD dm-crypt failed: no",
+                     "Kernel panic - not syncing"):
             with self.assertRaises(LabError):
                 Load(Machine(line), {"zip": 1}).alive()
 

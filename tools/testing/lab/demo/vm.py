@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import namedtuple
 
 import kmsg
 from qmp import QMP, QMPError, WATCHDOG
@@ -50,7 +51,7 @@ class VM:
     machine = ("-M", "virt,gic-version=host", "-accel", "kvm", "-cpu", "host")
 
     def __init__(self, name, out, vfs=(), kernel="/lab/guest/Image",
-                 initrd="/lab/guest/initrd.img", memory=256, cpus=1, append="", incoming=False,
+                 initrd="initrd.img", memory=256, cpus=1, append="", incoming=False,
                  network=False):
         self.name, self.vfs = name, vfs
         self.run = tempfile.mkdtemp()  # for the socket, which not every file system can hold
@@ -63,7 +64,7 @@ class VM:
         command = [
             self.qemu, *self.machine, "-nodefaults", "-nographic", "-m", str(memory),
             "-smp", str(cpus), "-name", f"{name},process={name}", "-msg", "timestamp=on",
-            "-kernel", kernel, "-initrd", initrd, "-append",
+            "-kernel", kernel, "-initrd", f"/lab/guest/{initrd}", "-append",
             f"{APPEND} {append}",
             "-serial", "stdio", "-no-reboot",
             "-qmp", f"unix:{self.qmp_path},server=on,wait=off", "-D", self.trace_path]
@@ -88,8 +89,13 @@ class VM:
             self.process = subprocess.Popen(self.command, stdin=subprocess.PIPE,
                                             stdout=subprocess.PIPE, stderr=log)
         threading.Thread(target=self._read_console, daemon=True).start()
-        wait(f"the monitor of {self.name}", lambda: os.path.exists(self.qmp_path), self.check)
-        self.qmp = QMP(self.qmp_path)
+        self.qmp = wait(f"the monitor of {self.name}", self._monitor, self.check)
+
+    def _monitor(self):
+        try:
+            return QMP(self.qmp_path)
+        except (FileNotFoundError, ConnectionRefusedError):
+            return None  # its socket is there a little before it listens
 
     def _read_console(self):
         with open(self.console_path, "wb") as log:
@@ -156,18 +162,25 @@ class VM:
         return ends
 
 
+# The rounds of the workload, and the jobs that these took
+Progress = namedtuple("Progress", "rounds jobs")
+
+
 class Load:
     """The work in the guest, seen through its console; it moves with the guest.
 
-    kinds has the number of accelerators of each kind.
+    kinds has the number of accelerators of each kind. The workload has that of its kind for itself.
     """
 
-    def __init__(self, vm, kinds):
-        self.kinds = kinds
-        self.follow(vm)
+    def __init__(self, vm, kinds, workload=None):
+        self.kinds, self.workload = kinds, workload
+        self.loads = [kind for kind in kinds if not workload or kind != workload.kind]
+        self.left = Progress(0, 0)
+        self.vm, self.lines = vm, []
 
     def follow(self, vm):
         """The guest is on another machine from now on."""
+        self.left = self.progress()
         self.vm, self.lines = vm, []
 
     def listen(self):
@@ -190,9 +203,9 @@ class Load:
     def alive(self):
         self.vm.check()
         for line in self.listen():
-            if "Kernel panic" in line or re.match(r"LOAD \w+ failed", line):
+            if "Kernel panic" in line or re.match(r"LOAD \S+ failed", line):
                 raise LabError(f"guest: {line}")
-        for kind in self.kinds:
+        for kind in self.loads:
             if (self._find(kind, "status") or {}).get("hung"):
                 raise LabError(f"the guest waits in vain for jobs of {kind} to complete")
 
@@ -207,17 +220,24 @@ class Load:
 
     def begin(self, tfms, **parameters):
         """Begins to work, with so many pairs of queues of each function."""
-        for kind, count in self.kinds.items():
-            words = {"tfms": tfms * count, **parameters}
+        for kind in self.loads:
+            words = {"tfms": tfms * self.kinds[kind], **parameters}
             self.vm.send(f"start {kind} " + " ".join(f"{k}={v}" for k, v in words.items()))
+        if self.workload:
+            self.vm.send(f"work {self.workload.name}")
+
+    def progress(self):
+        """What the workload has done, as far as is known; left is that of the machine before."""
+        status = self.workload and self._find(self.workload.name, "status")
+        return Progress(status["rounds"], status["jobs"]) if status else self.left
 
     def talk(self, address):
         """Begins a conversation over the network."""
         self.vm.send(f"talk {address}")
 
     def verdict(self, command="stop"):
-        """Stops the work. Returns the guest's own account of each kind, and of itself, with its
-        kernel's messages judged."""
+        """Stops the work. Returns the guest's own account of each load, of the workload, and of
+        itself, with its kernel's messages judged."""
         start = len(self.listen())
         self.vm.send(command)
         guest = wait("the guest's verdict", lambda: self._find("guest", "verdict", start),
@@ -227,7 +247,8 @@ class Load:
             match = re.match(r"LOAD guest kmsg <(\d+)>(.*)", line)
             if not match:
                 continue
-            working = working or "accload: " in line
+            working = working or "load: " in line
             if kmsg.bad(int(match[1]) & 7, match[2], working):
                 guest["faults"].append(match[2])
-        return {kind: self._find(kind, "verdict", start) for kind in self.kinds}, guest
+        return ({kind: self._find(kind, "verdict", start) for kind in self.loads},
+                self.workload and self._find(self.workload.name, "verdict", start), guest)
