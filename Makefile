@@ -43,7 +43,7 @@ help:
 #:     ARCH= CROSS_COMPILE=   as for the kernel
 #:
 #: On a Debian machine, as root; the first time builds an emulated server, which is then cached:
-#:   make demo              live-migrate a working guest between two virtual functions
+#:   make demo              live-migrate a guest that works on a function of each kind of accelerator
 #:   make soak              migrate it to and fro, ROUNDS=20 times
 #:   make check             run all static checks, and all tests in both hardware modes
 #:   make shell             a prompt in the emulated server, everything loaded

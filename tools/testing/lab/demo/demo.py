@@ -64,8 +64,9 @@ def kinds(text):
 def arguments(driver, argv=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--vfs", type=kinds, metavar="KIND,...",
-                        help="the functions that the guest has, as zip,sec,hpre or zip,zip; those "
-                             "that the workload does not use work for the guest's kernel")
+                        help="the functions that the guest has, as zip,zip (without a workload: all "
+                             "kinds, if the driver can); those that the workload does not use "
+                             "work for the guest's kernel")
     parser.add_argument("--workload", choices=[*WORKLOADS, *WITHOUT_USER],
                         help="what the guest's users do with a function of their own")
     parser.add_argument("--pause", action="store_true", help="stop and continue the guest instead")
@@ -91,8 +92,9 @@ def arguments(driver, argv=None):
                         help="jobs of a function that the model works on at once")
     args = parser.parse_args(argv)
     name, args.workload = args.workload, WORKLOADS.get(args.workload)
-    kind = args.workload.kind if args.workload else WITHOUT_USER.get(name, "zip")
-    args.vfs = args.vfs or [kind]
+    kind = args.workload.kind if args.workload else WITHOUT_USER.get(name)
+    if not args.vfs:
+        args.vfs = [kind] if kind else ["zip"] if driver in WITHOUT_P2P else list(server.KINDS)
     if name and args.vfs.count(kind) != 1:
         parser.error(f"{name} works on one function of kind {kind}")
     args.job_time_ns = args.job_time_ns or getattr(args.workload, "job_time_ns", 40_000_000)

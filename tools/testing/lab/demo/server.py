@@ -10,8 +10,6 @@ from qmp import QMP
 # PCI device IDs of the physical functions
 PF_IDS = {"0xa250": "zip", "0xa255": "sec", "0xa258": "hpre"}
 KINDS = tuple(PF_IDS.values())
-# What a PF leaves of its 1024 queues to its virtual functions
-QUEUES = 960
 
 
 def sysfs(path):
@@ -22,7 +20,7 @@ def sysfs(path):
 def setup(counts, queues):
     """Creates functions of each kind, with so many queues each, some of them bound for migration;
     returns the addresses of these, by kind."""
-    wishes = [f"{kind}={count}/{QUEUES // queues}" for kind, count in counts.items()]
+    wishes = [f"{kind}={count}/{queues}" for kind, count in counts.items()]
     vfs = iter(subprocess.run(["lab-setup", *wishes], check=True, text=True,
                               stdout=subprocess.PIPE).stdout.split())
     return {kind: [next(vfs) for _ in range(count)] for kind, count in counts.items()}

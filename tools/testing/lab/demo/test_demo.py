@@ -83,13 +83,16 @@ class Arguments(unittest.TestCase):
         return demo.arguments(driver, words).vfs
 
     def test_a_workload_has_a_function(self):
-        self.assertEqual(self.parse("hisi_vfio_pci"), ["zip"])
         self.assertEqual(self.parse("hisi_vfio_pci", "--workload", "dm-crypt"), ["sec"])
         self.assertEqual(self.parse("hisi_vfio_pci", "--workload", "pubkey"), ["hpre"])
 
     def test_functions_are_kinds_in_order(self):
         self.assertEqual(self.parse("hisi_vfio_pci", "--vfs", "zip,sec,zip"), ["zip", "sec", "zip"])
         self.assertEqual(self.parse("hisi_acc_vfio_pci", "--vfs", "sec"), ["sec"])
+
+    def test_without_a_wish_there_are_as_many_kinds_as_the_driver_can_move(self):
+        self.assertEqual(self.parse("hisi_vfio_pci"), ["zip", "sec", "hpre"])
+        self.assertEqual(self.parse("hisi_acc_vfio_pci"), ["zip"])
 
     def test_what_cannot_be_is_refused(self):
         for driver, vfs, why in (("hisi_vfio_pci", "zip,", "'' is none of"),

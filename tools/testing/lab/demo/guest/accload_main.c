@@ -228,10 +228,13 @@ static bool acc_submit(struct acc_lane *lane)
 
 	atomic64_set(&job->number, 0);
 	acc_count(kind, ACC_SUBMITTED, -1);
-	if (err == -EAGAIN || err == -EBUSY || err == -ENOSPC)
+	if (err == -EAGAIN || err == -EBUSY || err == -ENOSPC) {
 		acc_count(kind, ACC_BUSY, 1);
-	else
-		acc_count(kind, err ? ACC_REFUSED : ACC_SOFTWARE, 1);
+		return false;
+	}
+	acc_count(kind, err ? ACC_REFUSED : ACC_SOFTWARE, 1);
+	pr_err_ratelimited("%s: %s, step %u, %u bytes: %d instead of a job\n", kind->name,
+			   lane->tfm->work->driver, lane->step, lane->len, err);
 	return false;
 }
 
