@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Migration of a HiSilicon accelerator's VF with its queues: jobs posted before, during and after
- * it are done exactly once and give the right data, wherever the migration ends or is given up. With
- * one VF it is moved to itself, with a reset between; with two, from BDF to BDF2.
+ * it are done exactly once and give the right data, wherever the migration ends or is given up.
+ * With one VF it is moved to itself, with a reset between; with two, from BDF to BDF2.
  */
 #include <endian.h>
 #include <pthread.h>

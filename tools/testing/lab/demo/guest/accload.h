@@ -47,7 +47,7 @@ struct acc_job {
 	struct scatterlist src[ACC_SEGS];
 	struct scatterlist dst[ACC_SEGS];
 	u8 iv[16];
-	/* Where the result goes, and how long it may be: what is behind must come back untouched. */
+	/* Where the result goes, how long it may be: what is behind must come back untouched. */
 	u8 *out;
 	unsigned int room;
 	/* Number of the submission that is out, 0 if none is. */

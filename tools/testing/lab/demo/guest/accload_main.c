@@ -2,11 +2,11 @@
 /*
  * accload - endless, self-checking work for accelerators
  *
- * A lane owns one chain of jobs: make up data that no earlier round had, let the accelerator work on
- * it, let it undo that or do it another way, compare byte by byte, start over. Several transforms
- * (each with its own pair of hardware queues) with several lanes each keep many jobs in flight.
- * What the jobs are is a matter of the kind of accelerator, see accload_*.c; each kind has lanes and
- * counters of its own.
+ * A lane owns one chain of jobs: make up data that no earlier round had, let the accelerator work
+ * on it, let it undo that or do it another way, compare byte by byte, start over. Several
+ * transforms (each with its own pair of hardware queues) with several lanes each keep many jobs in
+ * flight. What the jobs are is a matter of the kind of accelerator, see accload_*.c; each kind has
+ * lanes and counters of its own.
  *
  * Every job has a number and an owner, so a job that never completes, completes twice, or was
  * quietly done in software is told apart from one that went well:
@@ -21,8 +21,8 @@
  *	hung		out for longer than hang_seconds of guest time
  *	lost		still out when stopping gave up waiting
  *
- * Nothing is ever freed and the module stays: the device may still write to what a lost job lent it,
- * and a guest in which the work cannot begin is of no use.
+ * Nothing is ever freed and the module stays: the device may still write to what a lost job lent
+ * it, and a guest in which the work cannot begin is of no use.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

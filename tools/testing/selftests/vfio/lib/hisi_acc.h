@@ -5,8 +5,8 @@
  * kind of accelerator it is, and so what the jobs are, is found when a VF is attached.
  *
  * All that a guest has in its RAM is in struct hacc and its memory; when the VF is migrated the
- * guest goes on with another VF of the kind (hacc_attach()), which has the same memory mapped at the
- * same addresses.
+ * guest goes on with another VF of the kind (hacc_attach()), which has the same memory mapped at
+ * the same addresses.
  *
  * Functions return 0 (or a count) or -errno and print what they found wrong.
  */
