@@ -419,6 +419,44 @@ static void fill(Acc *a, unsigned n, uint8_t *data, size_t len)
     qtest_memwrite(a->qts, buffer(n), data, len);
 }
 
+/* What is behind the operands and results in a buffer */
+#define POISON          0xee
+
+/* The bytes that hex stands for; their number is the result */
+static size_t hex_bytes(const char *hex, uint8_t *data)
+{
+    size_t len = hex ? strlen(hex) / 2 : 0;
+
+    for (size_t i = 0; i < len; i++) {
+        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
+                  g_ascii_xdigit_value(hex[i * 2 + 1]);
+    }
+    return len;
+}
+
+/* Put it into a buffer */
+static size_t put_hex(Acc *a, unsigned n, size_t offset, const char *hex)
+{
+    uint8_t data[256];
+    size_t len = hex_bytes(hex, data);
+
+    if (len) {
+        qtest_memwrite(a->qts, buffer(n) + offset, data, len);
+    }
+    return len;
+}
+
+/* Is it in the buffer, and nothing behind it? */
+static void check_hex(Acc *a, unsigned n, size_t offset, const char *hex)
+{
+    uint8_t want[256], got[256];
+    size_t len = hex_bytes(hex, want);
+
+    want[len++] = POISON;
+    qtest_memread(a->qts, buffer(n) + offset, got, len);
+    g_assert_cmpmem(got, len, want, len);
+}
+
 /* -------------------------------------------------- tests */
 
 static void test_registers(const void *hw)
@@ -1152,43 +1190,6 @@ static const SecVector sec_vectors[] = {
 /* Numbers of buffers */
 enum { SEC_SRC, SEC_DST, SEC_KEY, SEC_IV, SEC_B0, SEC_HMAC_KEY, SEC_MAC };
 
-#define SEC_POISON      0xee
-
-/* The bytes that hex stands for; their number is the result */
-static size_t sec_bytes(const char *hex, uint8_t *data)
-{
-    size_t len = hex ? strlen(hex) / 2 : 0;
-
-    for (size_t i = 0; i < len; i++) {
-        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
-                  g_ascii_xdigit_value(hex[i * 2 + 1]);
-    }
-    return len;
-}
-
-/* Put it into a buffer */
-static size_t sec_put(Acc *a, unsigned n, size_t offset, const char *hex)
-{
-    uint8_t data[256];
-    size_t len = sec_bytes(hex, data);
-
-    if (len) {
-        qtest_memwrite(a->qts, buffer(n) + offset, data, len);
-    }
-    return len;
-}
-
-/* Is it in the buffer, and nothing behind it? */
-static void sec_check(Acc *a, unsigned n, size_t offset, const char *hex)
-{
-    uint8_t want[256], got[256];
-    size_t len = sec_bytes(hex, want);
-
-    want[len++] = SEC_POISON;
-    qtest_memread(a->qts, buffer(n) + offset, got, len);
-    g_assert_cmpmem(got, len, want, len);
-}
-
 /* Make a BD and what it points to: flat and in place, or SGLs of two buffers */
 static void sec_bd(Acc *a, const SecVector *v, bool encrypt, bool sgl,
                    uint32_t *bd)
@@ -1196,15 +1197,15 @@ static void sec_bd(Acc *a, const SecVector *v, bool encrypt, bool sgl,
     size_t aad, payload, tag = v->tag ? strlen(v->tag) / 2 : 0;
     uint64_t src = buffer(SEC_SRC), dst = src;
 
-    qtest_memset(a->qts, buffer(0), SEC_POISON, buffer(SEC_MAC + 1) - BUFFERS);
-    aad = sec_put(a, SEC_SRC, 0, v->aad);
-    payload = sec_put(a, SEC_SRC, aad, encrypt ? v->plain : v->cipher);
-    sec_put(a, SEC_KEY, 0, v->key);
-    sec_put(a, SEC_IV, 0, v->iv);
-    sec_put(a, SEC_B0, 0, v->b0);
-    sec_put(a, SEC_HMAC_KEY, 0, v->hmac_key);
+    qtest_memset(a->qts, buffer(0), POISON, buffer(SEC_MAC + 1) - BUFFERS);
+    aad = put_hex(a, SEC_SRC, 0, v->aad);
+    payload = put_hex(a, SEC_SRC, aad, encrypt ? v->plain : v->cipher);
+    put_hex(a, SEC_KEY, 0, v->key);
+    put_hex(a, SEC_IV, 0, v->iv);
+    put_hex(a, SEC_B0, 0, v->b0);
+    put_hex(a, SEC_HMAC_KEY, 0, v->hmac_key);
     if (!encrypt) {
-        sec_put(a, SEC_MAC, 0, v->tag);
+        put_hex(a, SEC_MAC, 0, v->tag);
     }
     if (sgl) {
         src = make_sgl(a, SEC_SRC, buffer(SEC_SRC), aad + payload);
@@ -1273,19 +1274,19 @@ static void test_sec_vectors(const void *hw)
 
         sec_bd(a, v, encrypt, sgl, bd);
         g_assert_cmphex(sec_run(a, bd), ==, v->tag ? SEC_AEAD_OK : SEC_OK);
-        sec_check(a, out, aad, encrypt ? v->cipher : v->plain);
-        sec_check(a, SEC_MAC, 0, v->tag);
+        check_hex(a, out, aad, encrypt ? v->cipher : v->plain);
+        check_hex(a, SEC_MAC, 0, v->tag);
 
         if (v->tag && !encrypt) {
             /* forged: the tag, then what it belongs to; nothing is given out */
             sec_bd(a, v, encrypt, sgl, bd);
             qtest_writeb(a->qts, buffer(SEC_MAC) + strlen(v->tag) / 2 - 1,
-                         SEC_POISON);
+                         POISON);
             g_assert_cmphex(sec_run(a, bd), ==, SEC_AEAD_BAD);
-            sec_check(a, out, aad, sgl ? NULL : v->cipher);
+            check_hex(a, out, aad, sgl ? NULL : v->cipher);
             if (v->aad) {
                 sec_bd(a, v, encrypt, sgl, bd);
-                qtest_writeb(a->qts, buffer(SEC_SRC), SEC_POISON);
+                qtest_writeb(a->qts, buffer(SEC_SRC), POISON);
                 g_assert_cmphex(sec_run(a, bd), ==, SEC_AEAD_BAD);
             }
         }
@@ -1352,8 +1353,8 @@ static void test_sec_malformed(const void *hw)
         result = sec_run(a, bd);
         g_assert_cmphex(result & 1, ==, 1);
         g_assert_cmphex(result >> 16 & 0xff, !=, 0);
-        sec_check(a, SEC_DST, 0, NULL);
-        sec_check(a, SEC_MAC, 0, NULL);
+        check_hex(a, SEC_DST, 0, NULL);
+        check_hex(a, SEC_MAC, 0, NULL);
     }
     g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, ARRAY_SIZE(bad));
     g_assert_cmpint(violations(a, NULL), ==, 0);
@@ -1372,7 +1373,6 @@ enum {
 };
 
 #define HPRE_SQE_SIZE   64
-#define HPRE_POISON     0xee
 
 /* Numbers of buffers */
 enum { HPRE_KEY, HPRE_IN, HPRE_OUT, HPRE_BUFFERS };
@@ -1485,28 +1485,12 @@ static const HpreVector hpre_vectors[] = {
       "5285a2775507b454f7711c4903cfec324f088df24dea948e90c6e99d3755dac3" },
 };
 
-/* The bytes that hex stands for; their number is the result */
-static size_t hex_bytes(const char *hex, uint8_t *data)
-{
-    size_t len = strlen(hex) / 2;
-
-    for (size_t i = 0; i < len; i++) {
-        data[i] = g_ascii_xdigit_value(hex[i * 2]) << 4 |
-                  g_ascii_xdigit_value(hex[i * 2 + 1]);
-    }
-    return len;
-}
-
 /* Make an SQE and its buffers */
 static void hpre_sqe(Acc *a, const HpreVector *v, uint32_t *sqe)
 {
-    uint8_t data[256];
-
-    qtest_memset(a->qts, buffer(0), HPRE_POISON, HPRE_BUFFERS * BUFFER_SIZE);
-    qtest_memwrite(a->qts, buffer(HPRE_KEY), data, hex_bytes(v->key, data));
-    if (v->in[0]) {
-        qtest_memwrite(a->qts, buffer(HPRE_IN), data, hex_bytes(v->in, data));
-    }
+    qtest_memset(a->qts, buffer(0), POISON, HPRE_BUFFERS * BUFFER_SIZE);
+    put_hex(a, HPRE_KEY, 0, v->key);
+    put_hex(a, HPRE_IN, 0, v->in);
     memset(sqe, 0, HPRE_SQE_SIZE);
     sqe[0] = v->op | 1 << 30;
     sqe[1] = v->size / 8 - 1;
@@ -1534,17 +1518,6 @@ static uint32_t hpre_run(Acc *a, const uint32_t *sqe)
     return rd(a, addr);
 }
 
-/* Is this the output, and nothing behind it? */
-static void hpre_check_out(Acc *a, const char *hex)
-{
-    uint8_t want[256], got[256];
-    size_t len = hex_bytes(hex, want);
-
-    want[len++] = HPRE_POISON;
-    qtest_memread(a->qts, buffer(HPRE_OUT), got, len);
-    g_assert_cmpmem(got, len, want, len);
-}
-
 static void test_hpre_vectors(const void *hw)
 {
     Acc *a = start_engine("hisi-hpre", hw);
@@ -1563,7 +1536,7 @@ static void test_hpre_vectors(const void *hw)
 
         hpre_sqe(a, v, sqe);
         g_assert_cmphex(hpre_run(a, sqe), ==, v->op | 3u << 30);
-        hpre_check_out(a, v->out);
+        check_hex(a, HPRE_OUT, 0, v->out);
     }
     g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 0);
     g_assert_cmpint(violations(a, NULL), ==, 0);
@@ -1653,7 +1626,7 @@ static void test_hpre_malformed(const void *hw)
         g_assert_cmphex(result >> 30, ==, 3);
         g_assert_cmphex(result & 0xffe0, !=, 0);
         g_assert_cmphex(result & 0x1f, ==, sqe[0] & 0x1f);
-        hpre_check_out(a, "");
+        check_hex(a, HPRE_OUT, 0, "");
     }
     g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, n);
     g_assert_cmpint(violations(a, NULL), ==, 0);
