@@ -235,7 +235,6 @@ class Demo:
         self.load = Load(source, self.kinds, self.workload)
         ready = self.load.ready()
         self.report.facts["guest_kernel"] = ready["kernel"]
-        # Not before: the guest's kernel tests its algorithms on the accelerators.
         self.tune(job_time_ns=self.args.job_time_ns, job_slots=self.args.job_slots)
         self.base = self.counters()
         self.load.begin(tfms=self.args.tfms, depth=self.args.depth)

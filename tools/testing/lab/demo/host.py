@@ -2,13 +2,12 @@
 """A server as the demo sees it: this one, or its peer on their network, which runs peer.py."""
 
 import os
-import time
 from multiprocessing.managers import BaseManager
 
 import server
 from arcs import ArcTrace
 from kmsg import KernelLog
-from vm import VM, WATCHDOG
+from vm import VM, wait
 
 PORT = 7006
 # Nobody else is on that network.
@@ -89,18 +88,17 @@ class There:
     address = "10.77.0.2"
 
     def __init__(self):
-        manager = Manager((self.address, PORT), KEY)
-        deadline = time.monotonic() + WATCHDOG
-        while True:
-            try:
-                manager.connect()
-                break
-            except OSError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(1)
+        manager = wait("the peer", self._connect)
         self.host = manager.Host()
         self.machine = manager.VM
+
+    def _connect(self):
+        manager = Manager((self.address, PORT), KEY)
+        try:
+            manager.connect()
+        except OSError:
+            return None  # it boots
+        return manager
 
     def __getattr__(self, name):
         return getattr(self.host, name)
