@@ -139,7 +139,7 @@ static int mig_file_load(struct vfio_pci_mig_file *mf)
 		/* VFIO sees to the device's power in ioctls, but knows nothing of this file. */
 		ret = pm_runtime_resume_and_get(dev);
 		if (!ret) {
-			ret = mig_file_show(mf, mf->len, &complete);
+			ret = vfio_pci_mig_fsm_wake(fsm) ?: mig_file_show(mf, mf->len, &complete);
 			pm_runtime_put(dev);
 		}
 		ret = vfio_pci_mig_fsm_outcome(fsm, min_t(ssize_t, ret, 0)) ?: ret;

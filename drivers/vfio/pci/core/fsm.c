@@ -211,6 +211,40 @@ int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
 }
 
 /**
+ * vfio_pci_mig_fsm_wake() - Bring a device that its user has put to sleep back to D0
+ * @fsm: the state of migration, locked
+ *
+ * In D3hot a device has no registers, and its user could keep it on this host by leaving it there.
+ * Does what vfio-pci does when the user wakes it.
+ *
+ * Context: the device's runtime power management is held off.
+ * Return: 0, -EINTR, or what the PCI core failed with.
+ */
+int vfio_pci_mig_fsm_wake(struct vfio_pci_mig_fsm *fsm)
+{
+	struct vfio_pci_core_device *core = &fsm->mdev->core;
+	struct pci_dev *pdev = core->pdev;
+	int ret = 0;
+
+	lockdep_assert_held(&fsm->lock);
+
+	/* A reset may hold the lock for long; it wakes the device as well. */
+	if (READ_ONCE(pdev->current_state) < PCI_D3hot)
+		return 0;
+	if (down_write_killable(&core->memory_lock))
+		return -EINTR;
+	if (pdev->current_state >= PCI_D3hot) {
+		ret = pci_set_power_state(pdev, PCI_D0);
+		if (!ret && core->needs_pm_restore) {
+			pci_load_and_free_saved_state(pdev, &core->pm_save);
+			pci_restore_state(pdev);
+		}
+	}
+	up_write(&core->memory_lock);
+	return ret;
+}
+
+/**
  * vfio_pci_mig_broken() - Say that a callback left the device in an unknown condition
  * @mdev: the device
  * @err: negative errno of what went wrong
@@ -404,7 +438,7 @@ static int fsm_walk_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state
 	if (!state_runs(next))
 		vfio_pci_mig_gate_set(fsm, false);
 	if (arcs[from][next])
-		ret = arcs[from][next](fsm, filp);
+		ret = vfio_pci_mig_fsm_wake(fsm) ?: arcs[from][next](fsm, filp);
 
 	ret = vfio_pci_mig_fsm_outcome(fsm, ret);
 	if (!ret)

@@ -122,6 +122,7 @@ void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm);
 bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm);
 void vfio_pci_mig_fsm_reset_by_user(struct vfio_pci_mig_fsm *fsm);
 int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm);
+int vfio_pci_mig_fsm_wake(struct vfio_pci_mig_fsm *fsm);
 int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret);
 int vfio_pci_mig_fsm_open(struct vfio_pci_mig_device *mdev);
 void vfio_pci_mig_fsm_close(struct vfio_pci_mig_device *mdev);

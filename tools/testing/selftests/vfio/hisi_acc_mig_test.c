@@ -224,6 +224,26 @@ MIG_TEST_F(acc, stop_and_continue)
 	GOES_ON();
 }
 
+/* D3hot keeps the queues of a function, and so do the arcs that wake it. */
+MIG_TEST_F(acc, d3hot)
+{
+	unsigned int unfinished;
+
+	ASSERT_EQ(0, hacc_start(&self->a));
+	MIG_EVERY_STATE(state, self->flags) {
+		if (state == ST(RUNNING) || state == ST(RESUMING))
+			continue;
+		ASSERT_EQ(0, vdev_sleep(self->src));
+		ASSERT_EQ(0, mig_set(self->src, state, NULL)) ABOUT(ST(RUNNING), state);
+		ASSERT_EQ(0, vdev_sleep(self->src));
+		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL)) ABOUT(state, ST(RUNNING));
+		EXPECT_EQ(0, hacc_work(&self->a, 5));
+	}
+	ASSERT_EQ(0, vdev_sleep(self->src));
+	ASSERT_EQ(0, hmig_migrate(&self->a, self->src, self->dst, &precopy, &unfinished));
+	GOES_ON();
+}
+
 /*
  * A VF that is given its own state back goes on where it was, and not before it is told to, however
  * long that takes.

@@ -407,6 +407,24 @@ MIG_TEST_F(arcs, low_power)
 	EXPECT_EQ(0, mig_save_and_load(&self->dev, self->stream.len, MIG_BULK));
 }
 
+/* Nor one that has it in D3hot, in whatever state. */
+MIG_TEST_F(arcs, d3hot)
+{
+	MIG_EVERY_STATE(state, self->flags) {
+		int fd;
+
+		ASSERT_EQ(0, vdev_sleep(&self->dev));
+		ASSERT_EQ(0, mig_enter(&self->dev, state, &self->stream, &fd)) {
+			ABOUT(ST(RUNNING), state);
+		}
+		ASSERT_EQ(0, vdev_sleep(&self->dev));
+		ASSERT_EQ(0, mig_set(&self->dev, ST(RUNNING), NULL)) ABOUT(state, ST(RUNNING));
+		mig_close_fd(fd);
+	}
+	ASSERT_EQ(0, vdev_sleep(&self->dev));
+	EXPECT_EQ(0, mig_save_and_load(&self->dev, self->stream.len, MIG_BULK));
+}
+
 MIG_TEST_F(arcs, several_migrations)
 {
 	bool precopy = self->flags & VFIO_MIGRATION_PRE_COPY;

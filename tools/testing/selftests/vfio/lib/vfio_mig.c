@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <linux/iommufd.h>
+#include <linux/pci_regs.h>
 
 #include "vfio_mig.h"
 
@@ -207,6 +208,31 @@ int vdev_config_write16(struct vdev *d, unsigned int where, __u16 value)
 int vdev_config_read16(struct vdev *d, unsigned int where, __u16 *value)
 {
 	return config_access(d, where, value, false);
+}
+
+/* To D3hot, as a guest does it; -ENOTTY if the device has no power management. */
+int vdev_sleep(struct vdev *d)
+{
+	__u16 where, cap, pmcsr;
+	int ret;
+
+	ret = vdev_config_read16(d, PCI_CAPABILITY_LIST, &where);
+	for (where &= 0xff; !ret && where; where = cap >> 8) {
+		ret = vdev_config_read16(d, where, &cap);
+		if (ret || (cap & 0xff) == PCI_CAP_ID_PM)
+			break;
+	}
+	if (!ret && !where)
+		ret = -ENOTTY;
+	if (!ret)
+		ret = vdev_config_read16(d, where + PCI_PM_CTRL, &pmcsr);
+	if (!ret)
+		ret = vdev_config_write16(d, where + PCI_PM_CTRL, pmcsr | PCI_PM_CTRL_STATE_MASK);
+	if (!ret)
+		ret = vdev_config_read16(d, where + PCI_PM_CTRL, &pmcsr);
+	if (!ret && (pmcsr & PCI_PM_CTRL_STATE_MASK) != PCI_PM_CTRL_STATE_MASK)
+		ret = -EIO;
+	return ret;
 }
 
 int vdev_msi_enable(struct vdev *d, const int *eventfds, unsigned int count)

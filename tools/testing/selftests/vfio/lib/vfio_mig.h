@@ -43,6 +43,7 @@ int vdev_region(struct vdev *d, unsigned int index, struct vfio_region_info *inf
 void *vdev_map_region(struct vdev *d, unsigned int index, size_t *len);
 int vdev_config_write16(struct vdev *d, unsigned int where, __u16 value);
 int vdev_config_read16(struct vdev *d, unsigned int where, __u16 *value);
+int vdev_sleep(struct vdev *d);
 int vdev_msi_enable(struct vdev *d, const int *eventfds, unsigned int count);
 int vdev_msi_disable(struct vdev *d);
 int vdev_feature(struct vdev *d, __u32 flags, void *data, size_t len);

@@ -16,6 +16,7 @@
 
 #define CAP_EXPRESS     0x40
 #define CAP_MSI         0x80
+#define CAP_PM          0xb0
 #define CAP_ARI         0x100
 #define CAP_SRIOV       0x200
 
@@ -353,6 +354,24 @@ static uint32_t vf_read_config(PCIDevice *dev, uint32_t addr, int len)
     return val;
 }
 
+/*
+ * Whether the hardware's VFs have this is not known. Here they have, so that
+ * software can be tried on a function that a guest has put to sleep: its BAR is
+ * gone then (by QEMU's core), what it knows is kept.
+ */
+static bool vf_pm_init(PCIDevice *dev, Error **errp)
+{
+    int pm = pci_pm_init(dev, CAP_PM, errp);
+
+    if (pm < 0) {
+        return false;
+    }
+    pci_set_word(dev->config + pm + PCI_PM_PMC, 3 /* version */);
+    pci_set_word(dev->config + pm + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
+    pci_set_word(dev->wmask + pm + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);
+    return true;
+}
+
 static void vf_realize(PCIDevice *dev, Error **errp)
 {
     HisiAccVF *vf = HISI_ACC_VF(dev);
@@ -363,7 +382,8 @@ static void vf_realize(PCIDevice *dev, Error **errp)
     memory_region_init_io(&vf->bar, OBJECT(vf), &vf_ops, vf->fn,
                           object_get_typename(OBJECT(vf)),
                           HISI_ACC_VF_BAR_SIZE);
-    if (!shell_realize(dev, &vf->bar, hisi_acc_revision(pf), errp)) {
+    if (!shell_realize(dev, &vf->bar, hisi_acc_revision(pf), errp) ||
+        !vf_pm_init(dev, errp)) {
         return;
     }
     pci_word_test_and_clear_mask(dev->wmask + PCI_COMMAND, PCI_COMMAND_MEMORY);
