@@ -196,15 +196,12 @@ static int hv_mig_start(struct vfio_pci_mig_device *mdev)
 		return 0;
 	}
 
+	ret = check_not_reset(hv);
+	if (ret)
+		return ret;
 	if (hv->loaded) {
-		/* Checked when the load ended. Now the guest waits for us. */
-		if (hv_pf_resetting(hv))
-			return -EBUSY;
 		hv_qm_restart(hv, hv->eq_head, hv->aeq_head);
 	} else {
-		ret = check_not_reset(hv);
-		if (ret)
-			return ret;
 		ret = hv_qm_run(hv);
 		if (ret)
 			return vfio_pci_mig_broken(mdev, ret);

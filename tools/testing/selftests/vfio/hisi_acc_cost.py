@@ -27,6 +27,8 @@ COUNTS = {
 # What has to be no more than the reference's. Polls depend on how fast the hardware answers.
 JUDGED = ("reads", "writes", "mailbox commands")
 TOTAL = "save and load"
+# What we do that the reference does not: a PF that was reset since the load is noticed.
+ALLOWED = {("STOP -> RUNNING", "reads"): 1}
 
 # (row, commands). A load may do its work while it is written or when it ends: one row for both.
 SAVE = [
@@ -110,7 +112,8 @@ def compare(args):
         theirs = ref["arcs"][arc]
         cells = ""
         for key in COUNTS:
-            more = mine[key] > theirs[key] and key in JUDGED and arc not in dict(OTHER)
+            most = theirs[key] + ALLOWED.get((arc, key), 0)
+            more = mine[key] > most and key in JUDGED and arc not in dict(OTHER)
             if more:
                 worse.append(f"{arc}: {mine[key]} {key}, not {theirs[key]}")
             cells += f"{mine[key]:>11} /{theirs[key]:>4}{'*' if more else ' '}"

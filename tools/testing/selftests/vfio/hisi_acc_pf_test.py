@@ -79,6 +79,8 @@ class Function:
         self.bind()
 
 
+LOAD = ["set STOP_COPY", "read {file}", "set STOP", "set RESUMING", "write {file}"]
+
 # What follows a reset of the PF: each VF was reset with it, and nobody is told. (What was done
 # before it, what is asked after it.)
 PF_RESETS = {
@@ -88,8 +90,10 @@ PF_RESETS = {
         ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
     "stopped after it": (["set RUNNING_P2P"], [
         ("set STOP", "err EIO"), ("state", "ok RUNNING_P2P"), ("set RUNNING", "ok")]),
-    "loaded before it": (["set STOP_COPY", "read {file}", "set STOP", "set RESUMING", "write {file}"], [
+    "loaded before it": (LOAD, [
         ("set STOP", "err EIO"), ("state", "ok ERROR")]),
+    "loaded and stopped before it": (LOAD + ["set STOP"], [
+        ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
 }
 
 
