@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* What a user sees */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vfioctl.h"
+
+int fail(const char *format, ...)
+{
+	va_list args;
+
+	fflush(stdout);
+	fprintf(stderr, "vfioctl: ");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "\n");
+	return EXIT_NO;
+}
+
+char *text(const char *format, ...)
+{
+	va_list args;
+	char *result;
+
+	va_start(args, format);
+	if (vasprintf(&result, format, args) < 0)
+		abort();
+	va_end(args);
+	return result;
+}
+
+void print_json(json_t *value)
+{
+	json_dumpf(value, stdout, JSON_INDENT(2));
+	printf("\n");
+	json_decref(value);
+}
+
+struct table {
+	size_t columns, cells, room;
+	char **cell;
+};
+
+static void add_cell(struct table *table, const char *content)
+{
+	if (table->cells == table->room) {
+		table->room = 2 * table->room + 64;
+		table->cell = realloc(table->cell, table->room * sizeof(*table->cell));
+		if (!table->cell)
+			abort();
+	}
+	table->cell[table->cells++] = text("%s", content && *content ? content : "-");
+}
+
+struct table *table_new(const char *head, ...)
+{
+	struct table *table = calloc(1, sizeof(*table));
+	va_list heads;
+
+	if (!table)
+		abort();
+	va_start(heads, head);
+	for (; head; head = va_arg(heads, const char *))
+		add_cell(table, head);
+	va_end(heads);
+	table->columns = table->cells;
+	return table;
+}
+
+void table_row(struct table *table, ...)
+{
+	va_list cells;
+
+	va_start(cells, table);
+	for (size_t i = 0; i < table->columns; i++)
+		add_cell(table, va_arg(cells, const char *));
+	va_end(cells);
+}
+
+void table_print(struct table *table)
+{
+	size_t width[table->columns];
+
+	memset(width, 0, sizeof(width));
+	for (size_t i = 0; i < table->cells; i++)
+		if (strlen(table->cell[i]) > width[i % table->columns])
+			width[i % table->columns] = strlen(table->cell[i]);
+	for (size_t i = 0; i < table->cells; i++) {
+		size_t column = i % table->columns;
+
+		if (column + 1 < table->columns)
+			printf("%-*s  ", (int)width[column], table->cell[i]);
+		else
+			printf("%s\n", table->cell[i]);
+		free(table->cell[i]);
+	}
+	free(table->cell);
+	free(table);
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vfioctl: shows, explains and binds the devices that VFIO hands to user space */
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vfioctl.h"
+
+#define SIZE(array) (sizeof(array) / sizeof(*(array)))
+
+static const struct command {
+	const char *name;
+	const char *arguments;
+	const char *summary;
+	int (*run)(int argc, char **argv);
+	/* What there is to say beyond the summary, beginning with an empty line */
+	const char *help;
+} commands[] = {
+	{ "list", "", "devices that VFIO can hand out, and who has them", cmd_list,
+	  "" },
+};
+
+static const struct command *current;
+
+bool json_wanted;
+
+static void overview(FILE *to)
+{
+	fprintf(to, "usage: vfioctl COMMAND [OPTION]... [ARGUMENT]...\n\n");
+	for (size_t i = 0; i < SIZE(commands); i++)
+		fprintf(to, "  %-8s%s\n", commands[i].name, commands[i].summary);
+	fprintf(to, "\nEach has --json and --help.\n"
+		"Exit status: 0 done, or yes; 1 failed, or no; 2 not understood.\n");
+}
+
+static void help(void)
+{
+	printf("usage: vfioctl %s [--json] %s\n\n%s\n%s", current->name, current->arguments,
+	       current->summary, current->help);
+}
+
+int fail_usage(const char *format, ...)
+{
+	va_list args;
+
+	fprintf(stderr, "vfioctl: ");
+	va_start(args, format);
+	vfprintf(stderr, format, args);
+	va_end(args);
+	fprintf(stderr, "; see 'vfioctl help%s%s'\n", current ? " " : "",
+		current ? current->name : "");
+	return EXIT_USAGE;
+}
+
+enum {
+	OPTION_JSON = 0x100,
+	OPTION_HELP,
+};
+
+static const struct option common[] = {
+	{ "json", no_argument, NULL, OPTION_JSON },
+	{ "help", no_argument, NULL, OPTION_HELP },
+};
+
+int next_option(int argc, char **argv, const struct option *own)
+{
+	struct option all[16] = {};
+	size_t n = SIZE(common);
+	int value;
+
+	memcpy(all, common, sizeof(common));
+	for (; own && own->name; own++)
+		all[n++] = *own;
+	for (;;) {
+		value = getopt_long(argc, argv, ":", all, NULL);
+		switch (value) {
+		case OPTION_JSON:
+			json_wanted = true;
+			break;
+		case OPTION_HELP:
+			help();
+			exit(EXIT_YES);
+		case '?':
+			exit(fail_usage("%s has no option %s", current->name, argv[optind - 1]));
+		case ':':
+			exit(fail_usage("%s needs a value", argv[optind - 1]));
+		default:
+			return value;
+		}
+	}
+}
+
+static bool find_command(const char *name)
+{
+	for (size_t i = 0; i < SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			current = &commands[i];
+	return current;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+	bool wants_help = !strcmp(name, "help") || !strcmp(name, "--help");
+
+	if (wants_help && argc == 2) {
+		overview(stdout);
+		return EXIT_YES;
+	}
+	if (!strcmp(name, "--version")) {
+		printf("vfioctl " VERSION "\n");
+		return EXIT_YES;
+	}
+	if (!*name) {
+		overview(stderr);
+		return EXIT_USAGE;
+	}
+	if (wants_help)
+		name = argv[2];
+	if (!find_command(name))
+		return fail_usage("there is no command '%s'", name);
+	if (wants_help) {
+		help();
+		return EXIT_YES;
+	}
+	return current->run(argc - 1, argv + 1);
+}
