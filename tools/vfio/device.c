@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What is known about a PCI function */
 
+#include <dirent.h>
 #include <limits.h>
-#include <stdio.h>
+#include <pci/pci.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "vfioctl.h"
 
-/* One for the life of the program */
-static struct udev *udev(void)
+/* What has to be enabled of ACS for a port to keep apart what is below it */
+#define ACS_ISOLATION (PCI_ACS_CTRL_VALID | PCI_ACS_CTRL_REQ_RED | PCI_ACS_CTRL_CMPLT_RED | \
+		       PCI_ACS_CTRL_FORWARD)
+
+struct udev *udev_context(void)
 {
 	static struct udev *context;
 
@@ -21,17 +25,36 @@ static struct udev *udev(void)
 	return context;
 }
 
-struct udev_device *device_find(const char *bdf)
+bool bdf_parse(const char *bdf, char name[BDF_SIZE])
 {
 	bool has_domain = strchr(bdf, ':') != strrchr(bdf, ':');
-	char *name = text("%s%s", has_domain ? "" : "0000:", bdf);
-	struct udev_device *device;
+	unsigned int domain, bus, slot, function;
+	char *full = text("%s%s", has_domain ? "" : "0:", bdf);
+	int end = 0;
+	bool good = sscanf(full, "%8x:%2x:%2x.%1x%n", &domain, &bus, &slot, &function, &end) == 4 &&
+		    !full[end];
 
-	device = udev_device_new_from_subsystem_sysname(udev(), "pci", name);
-	if (!device)
-		fail("there is no PCI function '%s'; see 'vfioctl list --all'", bdf);
-	free(name);
-	return device;
+	free(full);
+	if (good)
+		snprintf(name, BDF_SIZE, "%04x:%02x:%02x.%x", domain, bus, slot, function);
+	return good;
+}
+
+struct udev_device *device_get(const char *name)
+{
+	return udev_device_new_from_subsystem_sysname(udev_context(), "pci", name);
+}
+
+int device_find(const char *bdf, struct udev_device **device)
+{
+	char name[BDF_SIZE];
+
+	if (!bdf_parse(bdf, name))
+		return fail_usage("'%s' is no address of a PCI function; these look like 0000:01:00.1", bdf);
+	*device = device_get(name);
+	if (!*device)
+		return fail("there is no PCI function %s; see 'vfioctl list --all'", name);
+	return EXIT_YES;
 }
 
 const char *device_bdf(struct udev_device *device)
@@ -39,28 +62,159 @@ const char *device_bdf(struct udev_device *device)
 	return udev_device_get_sysname(device);
 }
 
-/* Last part of what a link in its directory points to, in a static buffer, or NULL */
-static const char *device_link(struct udev_device *device, const char *name)
+const char *device_attr(struct udev_device *device, const char *name)
 {
-	static char target[PATH_MAX];
-	char *path = text("%s/%s", udev_device_get_syspath(device), name);
+	return udev_device_get_sysattr_value(device, name);
+}
+
+/* A number, as sysfs writes those in hexadecimal; 0 if there is none */
+static unsigned int device_number(struct udev_device *device, const char *name)
+{
+	const char *value = device_attr(device, name);
+
+	return value ? strtoul(value, NULL, 0) : 0;
+}
+
+char *device_link(struct udev_device *device, const char *name)
+{
+	char target[PATH_MAX], *path = text("%s/%s", udev_device_get_syspath(device), name);
 	ssize_t length = readlink(path, target, sizeof(target) - 1);
 
 	free(path);
 	if (length < 0)
 		return NULL;
 	target[length] = '\0';
-	return strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
+	return text("%s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+}
+
+char *device_driver(struct udev_device *device)
+{
+	return device_link(device, "driver");
 }
 
 int device_group(struct udev_device *device)
 {
-	const char *group = device_link(device, "iommu_group");
+	char *group = device_link(device, "iommu_group");
+	int number = group ? atoi(group) : -1;
 
-	return group ? atoi(group) : -1;
+	free(group);
+	return number;
 }
 
-static int by_bdf(const void *a, const void *b)
+struct udev_device *device_pf(struct udev_device *device)
+{
+	char *pf = device_link(device, "physfn");
+	struct udev_device *function = pf ? device_get(pf) : NULL;
+
+	free(pf);
+	return function;
+}
+
+unsigned int device_vfs(struct udev_device *device)
+{
+	return device_number(device, "sriov_numvfs");
+}
+
+bool device_is_bridge(struct udev_device *device)
+{
+	return device_number(device, "class") >> 16 == PCI_BASE_CLASS_BRIDGE &&
+	       device_attr(device, "secondary_bus_number");
+}
+
+char *device_vfio(struct udev_device *device)
+{
+	char *path = text("%s/vfio-dev", udev_device_get_syspath(device)), *name = NULL;
+	DIR *directory = opendir(path);
+	struct dirent *entry;
+
+	free(path);
+	if (!directory)
+		return NULL;
+	while (!name && (entry = readdir(directory)))
+		if (*entry->d_name != '.')
+			name = text("%s", entry->d_name);
+	closedir(directory);
+	return name;
+}
+
+enum answer device_migrates(struct udev_device *device, const char **why)
+{
+	const char *supported = device_attr(device, "vfio_pci_mig/supported");
+	char *driver, *vfio;
+	enum answer answer;
+
+	*why = NULL;
+	if (supported) {
+		*why = device_attr(device, "vfio_pci_mig/reason");
+		return *supported == '1' ? YES : NO;
+	}
+	driver = device_driver(device);
+	vfio = device_vfio(device);
+	answer = vfio && strcmp(driver ?: "", "vfio-pci") ? UNKNOWN : NO;
+	free(vfio);
+	free(driver);
+	return answer;
+}
+
+static struct pci_access *pci_context(void)
+{
+	static struct pci_access *context;
+
+	if (!context) {
+		context = pci_alloc();
+		pci_init(context);
+	}
+	return context;
+}
+
+char *device_name(struct udev_device *device)
+{
+	char name[256];
+
+	return text("%s", pci_lookup_name(pci_context(), name, sizeof(name),
+					  PCI_LOOKUP_VENDOR | PCI_LOOKUP_DEVICE,
+					  device_number(device, "vendor"),
+					  device_number(device, "device")));
+}
+
+/* What is wrong with one bridge, which is constant, or NULL */
+static const char *not_isolating(struct udev_device *bridge)
+{
+	unsigned int domain, bus, slot, function, type;
+	struct pci_cap *express, *acs;
+	const char *why = NULL;
+	struct pci_dev *dev;
+
+	if (sscanf(device_bdf(bridge), "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
+		return NULL;
+	dev = pci_get_dev(pci_context(), domain, bus, slot, function);
+	pci_fill_info(dev, PCI_FILL_CAPS | PCI_FILL_EXT_CAPS);
+	express = pci_find_cap(dev, PCI_CAP_ID_EXP, PCI_CAP_NORMAL);
+	acs = pci_find_cap(dev, PCI_EXT_CAP_ID_ACS, PCI_CAP_EXTENDED);
+	type = express ? (pci_read_word(dev, express->addr + PCI_EXP_FLAGS) & PCI_EXP_FLAGS_TYPE) >> 4 : 0;
+	if (!express || type == PCI_EXP_TYPE_PCI_BRIDGE)
+		why = "leads to a conventional bus";
+	else if (type != PCI_EXP_TYPE_ROOT_PORT && type != PCI_EXP_TYPE_DOWNSTREAM)
+		why = NULL;
+	else if (!acs)
+		why = "has no ACS";
+	else if (~pci_read_word(dev, acs->addr + PCI_ACS_CTRL) & ACS_ISOLATION)
+		why = "has ACS disabled";
+	pci_free_dev(dev);
+	return why;
+}
+
+struct udev_device *device_not_isolated(struct udev_device *device, const char **why)
+{
+	struct udev_device *bridge = device;
+
+	do
+		bridge = udev_device_get_parent_with_subsystem_devtype(bridge, "pci", NULL);
+	while (bridge && !(*why = not_isolating(bridge)));
+	return bridge;
+}
+
+static int by_name(const void *a, const void *b)
 {
 	return strcmp(device_bdf(*(struct udev_device *const *)a),
 		      device_bdf(*(struct udev_device *const *)b));
@@ -68,7 +222,7 @@ static int by_bdf(const void *a, const void *b)
 
 struct udev_device **device_all(void)
 {
-	struct udev_enumerate *scan = udev_enumerate_new(udev());
+	struct udev_enumerate *scan = udev_enumerate_new(udev_context());
 	struct udev_list_entry *entry;
 	struct udev_device **all;
 	size_t n = 0;
@@ -83,12 +237,44 @@ struct udev_device **device_all(void)
 		abort();
 	n = 0;
 	udev_list_entry_foreach(entry, udev_enumerate_get_list_entry(scan)) {
-		all[n] = udev_device_new_from_syspath(udev(), udev_list_entry_get_name(entry));
+		const char *path = udev_list_entry_get_name(entry);
+
+		all[n] = udev_device_new_from_syspath(udev_context(), path);
 		if (all[n])
 			n++;
 	}
 	udev_enumerate_unref(scan);
-	qsort(all, n, sizeof(*all), by_bdf);
+	qsort(all, n, sizeof(*all), by_name);
+	return all;
+}
+
+struct udev_device **group_devices(int group)
+{
+	char *path = text("/sys/kernel/iommu_groups/%d/devices", group);
+	struct udev_device **all = NULL;
+	struct dirent **names;
+	size_t found = 0;
+	int n;
+
+	n = scandir(path, &names, NULL, alphasort);
+	all = calloc(n < 0 ? 1 : n + 1, sizeof(*all));
+	if (!all)
+		abort();
+	for (int i = 0; i < n; i++) {
+		char *link = text("%s/%s", path, names[i]->d_name);
+		char *real = *names[i]->d_name == '.' ? NULL : realpath(link, NULL);
+
+		if (real)
+			all[found] = udev_device_new_from_syspath(udev_context(), real);
+		if (all[found])
+			found++;
+		free(real);
+		free(link);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
+	free(path);
 	return all;
 }
 

@@ -2,27 +2,77 @@
 /* vfioctl list: devices that VFIO can hand out, and who has them */
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "vfioctl.h"
 
-int cmd_list(int argc, char **argv)
+/* One device of the list, or NULL if it does not belong there */
+static json_t *describe(struct udev_device *device, bool all)
 {
-	struct udev_device **all = device_all(), **device;
-	struct table *table;
+	char *name, *driver, *vfio, *best, *pf;
+	int group = device_group(device);
+	json_t *entry = NULL;
+	const char *why;
 
-	next_option(argc, argv, NULL);
-	table = table_new("device", "group", "driver", NULL);
-	for (device = all; *device; device++) {
-		int group = device_group(*device);
-		char *number;
+	if (group < 0)
+		return NULL;
+	name = device_name(device);
+	driver = device_driver(device);
+	vfio = device_vfio(device);
+	best = driver_best(device);
+	pf = device_link(device, "physfn");
+	if (all || vfio || (best && strcmp(best, "vfio-pci")))
+		entry = json_pack("{s:s, s:s, s:i, s:s?, s:s?, s:s?, s:o, s:s?}",
+				  "device", device_bdf(device), "name", name, "group", group,
+				  "driver", driver, "best_driver", best, "pf", pf,
+				  "migrates", answer_json(device_migrates(device, &why)),
+				  "state", device_attr(device, "vfio_pci_mig/state"));
+	free(pf);
+	free(best);
+	free(vfio);
+	free(driver);
+	free(name);
+	return entry;
+}
 
-		if (group < 0)
-			continue;
-		number = text("%d", group);
-		table_row(table, device_bdf(*device), number, udev_device_get_driver(*device));
-		free(number);
+static void show(json_t *list)
+{
+	struct table *table = table_new("device", "group", "driver", "best driver", "pf", "migrates",
+					"state", "name", NULL);
+	json_t *entry;
+	size_t i;
+
+	json_array_foreach(list, i, entry) {
+		char *group = text("%lld", json_integer_value(json_object_get(entry, "group")));
+		json_t *migrates = json_object_get(entry, "migrates");
+		table_row(table, json_text(entry, "device"), group, json_text(entry, "driver"), json_text(entry, "best_driver"),
+			  json_text(entry, "pf"), json_is_null(migrates) ? "?" : json_is_true(migrates) ? "yes" : "no",
+			  json_text(entry, "state"), json_text(entry, "name"));
+		free(group);
 	}
 	table_print(table);
-	device_free_all(all);
+}
+
+int cmd_list(int argc, char **argv)
+{
+	static const struct option options[] = { { "all", no_argument, NULL, 'a' }, {} };
+	struct udev_device **devices, **device;
+	json_t *list = json_array();
+	bool all = false;
+
+	while (next_option(argc, argv, options) == 'a')
+		all = true;
+	if (optind < argc)
+		return fail_usage("list takes no argument");
+	devices = device_all();
+	for (device = devices; *device; device++)
+		json_array_append_new(list, describe(*device, all));
+	device_free_all(devices);
+	if (json_wanted) {
+		print_json(list);
+	} else {
+		show(list);
+		json_decref(list);
+	}
 	return EXIT_YES;
 }

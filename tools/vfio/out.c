@@ -33,6 +33,16 @@ char *text(const char *format, ...)
 	return result;
 }
 
+json_t *answer_json(enum answer answer)
+{
+	return answer == UNKNOWN ? json_null() : json_boolean(answer == YES);
+}
+
+const char *json_text(json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
 void print_json(json_t *value)
 {
 	json_dumpf(value, stdout, JSON_INDENT(2));

@@ -18,8 +18,13 @@ static const struct command {
 	/* What there is to say beyond the summary, beginning with an empty line */
 	const char *help;
 } commands[] = {
-	{ "list", "", "devices that VFIO can hand out, and who has them", cmd_list,
-	  "" },
+	{ "list", "[--all]", "what VFIO can hand out, and who has it", cmd_list,
+	  "\nDevices that a driver of VFIO has, or for which there is one besides vfio-pci.\n"
+	  "  --all         every PCI function with an IOMMU group\n" },
+	{ "doctor", "[--token UUID] BDF", "what would happen to a VMM that opens a device", cmd_doctor,
+	  "\nNames the call that would fail and its errno, for both ways to a device, what is to blame\n"
+	  "and what mends it. Opens nothing of VFIO. Status 1: the VMM would be refused both ways.\n"
+	  "  --token UUID  the VF token that the VMM would give\n" },
 };
 
 static const struct command *current;

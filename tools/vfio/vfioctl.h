@@ -20,6 +20,7 @@ enum {
 
 /* The commands, each in a file of its own; vfioctl.c has the table with their arguments. */
 int cmd_list(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 
 /* vfioctl.c: how a command was called */
 
@@ -39,25 +40,84 @@ int next_option(int argc, char **argv, const struct option *own);
 /* Say what is wrong with how the command was called. Return: EXIT_USAGE, for the caller's own */
 int fail_usage(const char *format, ...) __printf(1, 2);
 
-/* device.c: what is known about a PCI function, by its udev_device */
+/* device.c: what is known about a PCI function, a udev_device; strings are for free() unless const */
 
-/**
- * device_find() - the PCI function of this address
- * @bdf: with or without the domain
- *
- * Return: the device, for udev_device_unref(), or NULL after a complaint
- */
-struct udev_device *device_find(const char *bdf);
+#define BDF_SIZE sizeof("00000000:00:00.0")
 
-/* Its address, with the domain */
+struct udev *udev_context(void);
+
+/* The name that sysfs has for an address, which may do without the domain. False if it is none */
+bool bdf_parse(const char *bdf, char name[BDF_SIZE]);
+
+/* The function of this name, for udev_device_unref(), or NULL */
+struct udev_device *device_get(const char *name);
+
+/* The same by an address that somebody typed. Return: EXIT_YES, or another after a complaint */
+int device_find(const char *bdf, struct udev_device **device);
+
 const char *device_bdf(struct udev_device *device);
+char *device_name(struct udev_device *device);
 
-/* Number of its IOMMU group, or -1 */
+/* An attribute, as it was when it was first asked for; and the name of what a link points to */
+const char *device_attr(struct udev_device *device, const char *name);
+char *device_link(struct udev_device *device, const char *name);
+
+/* Its driver now, or NULL */
+char *device_driver(struct udev_device *device);
+
+/* Number of its IOMMU group, or -1; all devices of a group, of any bus, ended by NULL */
 int device_group(struct udev_device *device);
+struct udev_device **group_devices(int group);
 
-/* All PCI functions, in the order of their addresses, ended by NULL; for device_free_all() */
+/* The bridge above it that keeps nothing apart, of which it is the owner, and why; or NULL */
+struct udev_device *device_not_isolated(struct udev_device *device, const char **why);
+
+/* Its PF, for udev_device_unref(), if it is a VF; how many VFs it has as a PF */
+struct udev_device *device_pf(struct udev_device *device);
+unsigned int device_vfs(struct udev_device *device);
+
+bool device_is_bridge(struct udev_device *device);
+
+enum answer { NO, YES, UNKNOWN };
+
+/* Can it be live-migrated as it is bound now? If not, *why, which is constant, may say more. */
+enum answer device_migrates(struct udev_device *device, const char **why);
+
+/* What VFIO calls it, which is NULL unless its driver is one of VFIO's */
+char *device_vfio(struct udev_device *device);
+
+/* All PCI functions, in the order of their addresses, ended by NULL */
 struct udev_device **device_all(void);
 void device_free_all(struct udev_device **devices);
+
+/* users.c: processes that have VFIO's files open */
+
+struct user {
+	/* 0: there is none */
+	pid_t pid;
+	char name[32];
+};
+
+/* Of a group, or of a device by way of it; of a device by its own node; of a device either way */
+struct user group_user(int group);
+struct user cdev_user(struct udev_device *device);
+struct user device_user(struct udev_device *device);
+
+/* There are processes that we may not look into. */
+bool users_hidden(void);
+
+/* module.c: drivers and their modules */
+
+/* The driver of VFIO that fits a device best, going by the modules' aliases, or NULL */
+char *driver_best(struct udev_device *device);
+
+/* Is this driver registered? */
+bool driver_there(const char *driver);
+
+/* Load a module by its name or an alias, with what it needs. Return: 0 or a negative errno */
+int module_load(const char *name);
+/* Could it be loaded, or is it built in? */
+bool module_known(const char *name);
 
 /*
  * out.c: what a user sees. Results go to stdout, as tables and sentences or, with --json, as one
@@ -69,6 +129,12 @@ int fail(const char *format, ...) __printf(1, 2);
 
 /* A formatted string, never NULL; the caller frees it. */
 char *text(const char *format, ...) __printf(1, 2);
+
+/* true, false or null */
+json_t *answer_json(enum answer answer);
+
+/* A string of an object, or NULL */
+const char *json_text(json_t *object, const char *key);
 
 /* Print a value, and drop it. */
 void print_json(json_t *value);

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Which processes have a VFIO device or a group open. Nothing of VFIO is opened to find out. */
+
+#include <errno.h>
+#include <glob.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "vfioctl.h"
+
+/* An open file of VFIO */
+struct vfio_file {
+	pid_t pid;
+	/* The node of a group or a device; 0: a device that was opened by way of its group */
+	dev_t node;
+	/* The device; "" where the kernel does not tell */
+	char syspath[PATH_MAX];
+};
+
+static struct vfio_file *files;
+static size_t files_count;
+static bool hidden;
+
+/* Of /proc/PID/fd/N, in /proc/PID/fdinfo/N */
+static void read_syspath(struct vfio_file *file, int fd)
+{
+	char *path = text("/proc/%d/fdinfo/%d", file->pid, fd), line[PATH_MAX + 32];
+	FILE *info = fopen(path, "r");
+
+	free(path);
+	while (info && fgets(line, sizeof(line), info))
+		if (sscanf(line, "vfio-device-syspath: %4095s", file->syspath) == 1)
+			break;
+	if (info)
+		fclose(info);
+}
+
+static void look_at(const char *path)
+{
+	struct vfio_file file = {};
+	char target[PATH_MAX];
+	ssize_t length;
+	struct stat st;
+	int fd;
+
+	/* Only what looks like VFIO is asked for more: a file system's server may never answer. */
+	length = readlink(path, target, sizeof(target) - 1);
+	target[length < 0 ? 0 : length] = '\0';
+	if (!strstr(target, "vfio") || stat(path, &st) ||
+	    sscanf(path, "/proc/%d/fd/%d", &file.pid, &fd) != 2)
+		return;
+	if (S_ISCHR(st.st_mode))
+		file.node = st.st_rdev;
+	else if (strcmp(target, "anon_inode:[vfio-device]"))
+		return;
+	read_syspath(&file, fd);
+	files = realloc(files, (files_count + 1) * sizeof(*files));
+	if (!files)
+		abort();
+	files[files_count++] = file;
+}
+
+static int not_readable(const char *path, int error)
+{
+	(void)path;
+	hidden |= error == EACCES || error == EPERM;
+	return 0;
+}
+
+/* Once in the life of the program */
+static void look_around(void)
+{
+	static bool done;
+	glob_t found;
+
+	if (done)
+		return;
+	done = true;
+	if (glob("/proc/[0-9]*/fd/[0-9]*", GLOB_NOSORT, not_readable, &found))
+		return;
+	for (size_t i = 0; i < found.gl_pathc; i++)
+		look_at(found.gl_pathv[i]);
+	globfree(&found);
+}
+
+bool users_hidden(void)
+{
+	look_around();
+	return hidden;
+}
+
+static struct user user_by_pid(pid_t pid)
+{
+	char *path = text("/proc/%d/comm", pid);
+	FILE *file = fopen(path, "r");
+	struct user user = { .pid = pid };
+
+	free(path);
+	if (file) {
+		if (fgets(user.name, sizeof(user.name), file))
+			user.name[strcspn(user.name, "\n")] = '\0';
+		fclose(file);
+	}
+	return user;
+}
+
+/* The number of the node that this attribute "dev" is of; 0 if there is none */
+static dev_t node_number(char *path)
+{
+	unsigned int major, minor;
+	FILE *file = fopen(path, "r");
+	dev_t node = 0;
+
+	free(path);
+	if (!file)
+		return 0;
+	if (fscanf(file, "%u:%u", &major, &minor) == 2)
+		node = makedev(major, minor);
+	fclose(file);
+	return node;
+}
+
+static dev_t group_node(int group)
+{
+	return node_number(text("/sys/class/vfio/%d/dev", group));
+}
+
+static struct vfio_file *find_node(dev_t node)
+{
+	look_around();
+	for (size_t i = 0; node && i < files_count; i++)
+		if (files[i].node == node)
+			return &files[i];
+	return NULL;
+}
+
+/* Who has this very device open by way of its group. Older kernels tell only who has the group. */
+static struct vfio_file *find_in_group(struct udev_device *device)
+{
+	struct vfio_file *holder = find_node(group_node(device_group(device)));
+
+	for (size_t i = 0; i < files_count; i++) {
+		if (files[i].node)
+			continue;
+		if (*files[i].syspath ? !strcmp(files[i].syspath, udev_device_get_syspath(device))
+				      : holder && holder->pid == files[i].pid)
+			return &files[i];
+	}
+	return NULL;
+}
+
+static struct user user_of(const struct vfio_file *file)
+{
+	return file ? user_by_pid(file->pid) : (struct user){};
+}
+
+struct user cdev_user(struct udev_device *device)
+{
+	char *name = device_vfio(device);
+	dev_t node = name ? node_number(text("%s/vfio-dev/%s/dev",
+					     udev_device_get_syspath(device), name)) : 0;
+
+	free(name);
+	return user_of(find_node(node));
+}
+
+struct user group_user(int group)
+{
+	struct vfio_file *file = find_node(group_node(group));
+	struct udev_device **all = group_devices(group), **device;
+
+	/* The group stays open as long as one of its devices, whoever got that. */
+	for (device = all; !file && *device; device++)
+		file = find_in_group(*device);
+	device_free_all(all);
+	return user_of(file);
+}
+
+struct user device_user(struct udev_device *device)
+{
+	struct user user = cdev_user(device);
+
+	return user.pid ? user : user_of(find_in_group(device));
+}
