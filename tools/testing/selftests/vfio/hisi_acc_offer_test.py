@@ -20,13 +20,10 @@ import re
 import struct
 import subprocess
 import sys
-import time
 import uuid
 
-from hisi_ctl import DRIVER, PCI, QMP, bind, create_vfs, sysfs_read, sysfs_write, tap
-
-# Only ends a wait for something that does not come.
-WATCHDOG = 300
+from hisi_ctl import (DRIVER, PCI, QMP, bind, create_vfs, sysfs_read, sysfs_write, tap,
+                      wait_for)
 
 # include/uapi/linux/vfio.h
 SET_IOMMU, SET_CONTAINER, GET_DEVICE_FD = 0x3b66, 0x3b68, 0x3b6a
@@ -36,14 +33,6 @@ FEATURE_GET, FEATURE_SET = 1 << 16, 1 << 17
 IOEVENTFD_32 = 1 << 2
 FEATURE_PCI_VF_TOKEN, FEATURE_MIGRATION = 0, 1
 CONFIG_REGION = 7
-
-
-def wait_for(what, condition):
-    end = time.monotonic() + WATCHDOG
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(what)
-        time.sleep(0.1)
 
 
 def driver_of(bdf):

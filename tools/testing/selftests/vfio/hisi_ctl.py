@@ -6,6 +6,7 @@ import argparse
 import os
 import subprocess
 import sys
+import time
 import traceback
 
 HERE = os.path.dirname(os.path.realpath(__file__))
@@ -18,13 +19,15 @@ from server import KINDS, Models, function_of  # noqa: E402,F401
 
 DRIVER = "hisi_vfio_pci"
 PCI = "/sys/bus/pci/devices/"
+# Only ends a wait for something that does not come.
+WATCHDOG = 300
 
 
-def arguments(doc):
+def arguments(doc, **bdf):
     """A parser for the arguments that scripts with a VF have."""
     parser = argparse.ArgumentParser(description=doc,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bdf")
+    parser.add_argument("bdf", **bdf)
     parser.add_argument("-m", dest="mode", choices=("group", "cdev"),
                         default=os.environ.get("VFIO_TEST_MODE", "cdev"))
     return parser
@@ -45,6 +48,14 @@ def tap(tests):
             print(f"# {type(error).__name__}: {error} (line {line})")
         print(f"{result} {number} {name}", flush=True)
     return failed != 0
+
+
+def wait_for(what, condition):
+    end = time.monotonic() + WATCHDOG
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError(what)
+        time.sleep(0.1)
 
 
 def sysfs_write(path, value):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Writes the streams that hisi_wire_fuzz begins with into a directory.
+"""Streams, good ones and some with one fault each, that hisi_wire_fuzz begins with and vfioctl is
+tested with. Writes them into a directory.
 
-    corpus.py DIR
+    hisi_acc_corpus.py DIR
 
 Layout: Documentation/userspace-api/hisi-acc-migration.rst. An input that the fuzzer has found an
 error with becomes one more line here.
@@ -82,9 +83,10 @@ for name, there in [("eqc", {"eqc_ring": RING, "eq_addr": RING}),
     CORPUS[f"only-{name}"] = stream(**{**BLANK, **there})
     CORPUS[f"no-{name}"] = stream(**dict.fromkeys(there, 0))
 
-if len(sys.argv) != 2:
-    sys.exit(__doc__)
-os.makedirs(sys.argv[1], exist_ok=True)
-for name, data in CORPUS.items():
-    with open(os.path.join(sys.argv[1], name), "wb") as file:
-        file.write(data)
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    os.makedirs(sys.argv[1], exist_ok=True)
+    for name, data in CORPUS.items():
+        with open(os.path.join(sys.argv[1], name), "wb") as file:
+            file.write(data)
