@@ -25,6 +25,10 @@ static const struct command {
 	  "\nNames the call that would fail and its errno, for both ways to a device, what is to blame\n"
 	  "and what mends it. Opens nothing of VFIO. Status 1: the VMM would be refused both ways.\n"
 	  "  --token UUID  the VF token that the VMM would give\n" },
+	{ "stream", "[--device BDF] FILE",
+	  "what is in a saved HiSilicon VF, and would it be accepted", cmd_stream,
+	  "\nFILE is a stream as it is read from a migration data fd; - is the standard input.\n"
+	  "  --device BDF  it is meant for this VF, whose kind is known\n" },
 };
 
 static const struct command *current;

@@ -21,6 +21,7 @@ enum {
 /* The commands, each in a file of its own; vfioctl.c has the table with their arguments. */
 int cmd_list(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_stream(int argc, char **argv);
 
 /* vfioctl.c: how a command was called */
 
