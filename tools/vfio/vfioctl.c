@@ -29,6 +29,10 @@ static const struct command {
 	  "what is in a saved HiSilicon VF, and would it be accepted", cmd_stream,
 	  "\nFILE is a stream as it is read from a migration data fd; - is the standard input.\n"
 	  "  --device BDF  it is meant for this VF, whose kind is known\n" },
+	{ "watch", "[--calls] [BDF]...",
+	  "arcs and resets of devices on vfio-pci-mig, while they happen", cmd_watch,
+	  "\nUntil it is interrupted; with --json one object on each line.\n"
+	  "  --calls       what the drivers do in each arc, too\n" },
 };
 
 static const struct command *current;

@@ -22,6 +22,7 @@ enum {
 int cmd_list(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_stream(int argc, char **argv);
+int cmd_watch(int argc, char **argv);
 
 /* vfioctl.c: how a command was called */
 
