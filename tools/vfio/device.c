@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* What is known about a PCI function */
 
-#include <dirent.h>
 #include <limits.h>
 #include <pci/pci.h>
 #include <stdlib.h>
@@ -50,7 +49,7 @@ int device_find(const char *bdf, struct udev_device **device)
 	char name[BDF_SIZE];
 
 	if (!bdf_parse(bdf, name))
-		return fail_usage("'%s' is no address of a PCI function; these look like 0000:01:00.1", bdf);
+		return fail_usage("'%s' is no address of a PCI function", bdf);
 	*device = device_get(name);
 	if (!*device)
 		return fail("there is no PCI function %s; see 'vfioctl list --all'", name);
@@ -84,7 +83,7 @@ char *device_link(struct udev_device *device, const char *name)
 	if (length < 0)
 		return NULL;
 	target[length] = '\0';
-	return text("%s", strrchr(target, '/') ? strrchr(target, '/') + 1 : target);
+	return text("%s", basename(target));
 }
 
 char *device_driver(struct udev_device *device)
@@ -123,17 +122,11 @@ bool device_is_bridge(struct udev_device *device)
 
 char *device_vfio(struct udev_device *device)
 {
-	char *path = text("%s/vfio-dev", udev_device_get_syspath(device)), *name = NULL;
-	DIR *directory = opendir(path);
-	struct dirent *entry;
+	json_t *paths = file_paths("%s/vfio-dev/*", udev_device_get_syspath(device));
+	const char *path = json_string_value(json_array_get(paths, 0));
+	char *name = path ? text("%s", basename(path)) : NULL;
 
-	free(path);
-	if (!directory)
-		return NULL;
-	while (!name && (entry = readdir(directory)))
-		if (*entry->d_name != '.')
-			name = text("%s", entry->d_name);
-	closedir(directory);
+	json_decref(paths);
 	return name;
 }
 
@@ -182,6 +175,7 @@ static const char *not_isolating(struct udev_device *bridge)
 {
 	unsigned int domain, bus, slot, function, type;
 	struct pci_cap *express, *acs;
+	unsigned int flags = 0;
 	const char *why = NULL;
 	struct pci_dev *dev;
 
@@ -191,15 +185,15 @@ static const char *not_isolating(struct udev_device *bridge)
 	pci_fill_info(dev, PCI_FILL_CAPS | PCI_FILL_EXT_CAPS);
 	express = pci_find_cap(dev, PCI_CAP_ID_EXP, PCI_CAP_NORMAL);
 	acs = pci_find_cap(dev, PCI_EXT_CAP_ID_ACS, PCI_CAP_EXTENDED);
-	type = express ? (pci_read_word(dev, express->addr + PCI_EXP_FLAGS) & PCI_EXP_FLAGS_TYPE) >> 4 : 0;
+	if (express)
+		flags = pci_read_word(dev, express->addr + PCI_EXP_FLAGS);
+	type = (flags & PCI_EXP_FLAGS_TYPE) >> 4;
 	if (!express || type == PCI_EXP_TYPE_PCI_BRIDGE)
-		why = "leads to a conventional bus";
-	else if (type != PCI_EXP_TYPE_ROOT_PORT && type != PCI_EXP_TYPE_DOWNSTREAM)
-		why = NULL;
-	else if (!acs)
-		why = "has no ACS";
-	else if (~pci_read_word(dev, acs->addr + PCI_ACS_CTRL) & ACS_ISOLATION)
-		why = "has ACS disabled";
+		why = "leads to a bus of conventional PCI";
+	else if (type == PCI_EXP_TYPE_ROOT_PORT || type == PCI_EXP_TYPE_DOWNSTREAM)
+		why = !acs ? "has no ACS" :
+		      ~pci_read_word(dev, acs->addr + PCI_ACS_CTRL) & ACS_ISOLATION ?
+		      "does not have ACS enabled" : NULL;
 	pci_free_dev(dev);
 	return why;
 }
@@ -250,31 +244,22 @@ struct udev_device **device_all(void)
 
 struct udev_device **group_devices(int group)
 {
-	char *path = text("/sys/kernel/iommu_groups/%d/devices", group);
-	struct udev_device **all = NULL;
-	struct dirent **names;
-	size_t found = 0;
-	int n;
+	json_t *links = file_paths("/sys/kernel/iommu_groups/%d/devices/*", group), *link;
+	struct udev_device **all = calloc(json_array_size(links) + 1, sizeof(*all));
+	size_t i, found = 0;
 
-	n = scandir(path, &names, NULL, alphasort);
-	all = calloc(n < 0 ? 1 : n + 1, sizeof(*all));
 	if (!all)
 		abort();
-	for (int i = 0; i < n; i++) {
-		char *link = text("%s/%s", path, names[i]->d_name);
-		char *real = *names[i]->d_name == '.' ? NULL : realpath(link, NULL);
+	json_array_foreach(links, i, link) {
+		char *path = realpath(json_string_value(link), NULL);
 
-		if (real)
-			all[found] = udev_device_new_from_syspath(udev_context(), real);
+		if (path)
+			all[found] = udev_device_new_from_syspath(udev_context(), path);
 		if (all[found])
 			found++;
-		free(real);
-		free(link);
-		free(names[i]);
+		free(path);
 	}
-	if (n >= 0)
-		free(names);
-	free(path);
+	json_decref(links);
 	return all;
 }
 

@@ -10,7 +10,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,54 +39,72 @@ struct doctor {
 	/* Its name in VFIO, NULL unless a driver of VFIO has it */
 	char *vfio;
 	const char *token;
-	/* Containers are IOMMUFD's: what they would refuse to take is refused when devices are opened. */
-	bool compat;
-	/* What was found about each path: the first call that fails, and how; or that it may */
+	/* The calls in which a container's group is claimed, and its MSIs are looked at */
+	int claim, isolation;
+	/* What was found about each way: the first call that fails, and how; or that it may */
 	struct {
 		int call, error;
 		bool doubtful;
 	} path[PATHS];
-	/* Paths that the next finding is about */
+	/* What the next finding is about */
 	bool concerned[PATHS];
 	json_t *findings;
 };
 
-/* A call fails. If more than one thing makes it fail, the kernel comes to the first first. */
-static void refuse(struct doctor *d, enum path path, int call, int error)
+/* A call fails. Of several causes for that, the one that the kernel sees is told before others. */
+static void refuse(struct doctor *d, enum path way, int call, int error)
 {
-	if (call < d->path[path].call) {
-		d->path[path].call = call;
-		d->path[path].error = error;
+	if (call < d->path[way].call) {
+		d->path[way].call = call;
+		d->path[way].error = error;
 	}
-	d->concerned[path] = true;
+	d->concerned[way] = true;
 }
 
 /* A call may fail. */
-static void doubt(struct doctor *d, enum path path)
+static void doubt(struct doctor *d, enum path way)
 {
-	d->path[path].doubtful = true;
-	d->concerned[path] = true;
+	d->path[way].doubtful = true;
+	d->concerned[way] = true;
+}
+
+/* Details of a finding: what mends it, and anything else that has a name */
+static json_t *__printf(1, 2) remedy(const char *format, ...)
+{
+	va_list args;
+	json_t *details;
+
+	va_start(args, format);
+	details = json_pack("{s:o}", "remedy", json_vsprintf(format, args));
+	va_end(args);
+	return details;
+}
+
+static json_t *with(json_t *details, const char *name, const char *value)
+{
+	json_object_set_new(details, name, json_string(value));
+	return details;
 }
 
 /**
  * finding() - What the last refusals and doubts come from
  * @code: its name for programs
- * @details: an object with what else there is to say: the remedy, the culprit, ...; may be NULL
+ * @details: as above, or NULL
  * @format: one sentence
  */
 static void __printf(4, 5) finding(struct doctor *d, const char *code, json_t *details,
 				   const char *format, ...)
 {
-	json_t *paths = json_array(), *finding;
+	json_t *ways = json_array(), *finding;
 	va_list args;
 
-	for (int path = 0; path < PATHS; path++) {
-		if (d->concerned[path])
-			json_array_append_new(paths, json_string(path_names[path]));
-		d->concerned[path] = false;
+	for (int way = 0; way < PATHS; way++) {
+		if (d->concerned[way])
+			json_array_append_new(ways, json_string(path_names[way]));
+		d->concerned[way] = false;
 	}
 	va_start(args, format);
-	finding = json_pack("{s:s, s:o, s:o}", "code", code, "paths", paths,
+	finding = json_pack("{s:s, s:o, s:o}", "code", code, "paths", ways,
 			    "message", json_vsprintf(format, args));
 	va_end(args);
 	json_object_update(finding, details);
@@ -95,105 +112,95 @@ static void __printf(4, 5) finding(struct doctor *d, const char *code, json_t *d
 	json_array_append_new(d->findings, finding);
 }
 
-static bool read_line(const char *path, char *line, int size)
+static bool same_device(struct udev_device *a, struct udev_device *b)
 {
-	FILE *file = fopen(path, "r");
-	bool good = file && fgets(line, size, file);
-
-	if (good)
-		line[strcspn(line, "\n")] = '\0';
-	if (file)
-		fclose(file);
-	return good;
-}
-
-static bool exists(const char *pattern)
-{
-	glob_t found;
-	bool some = !glob(pattern, GLOB_NOSORT, NULL, &found);
-
-	globfree(&found);
-	return some;
+	return !strcmp(udev_device_get_syspath(a), udev_device_get_syspath(b));
 }
 
 static bool check_iommu(struct doctor *d)
 {
-	char *path = text("/sys/kernel/iommu_groups/%d/name", d->group), name[64] = "";
-	bool fake = read_line(path, name, sizeof(name)) && !strcmp(name, "vfio-noiommu");
+	char *name = file_line("/sys/kernel/iommu_groups/%d/name", d->group);
+	bool fake = name && !strcmp(name, "vfio-noiommu");
+	json_t *iommus;
 
-	free(path);
+	free(name);
 	if (d->group >= 0 && !fake)
 		return true;
 	refuse(d, GROUP, OPEN, ENOENT);
 	refuse(d, CDEV, OPEN, ENOENT);
-	if (exists("/sys/class/iommu/*"))
-		finding(d, "no-iommu",
-			json_pack("{s:o}", "remedy", json_sprintf("dmesg | grep %s", d->bdf)),
-			"%s is behind no IOMMU, or its IOMMU does not take it, as it happens to all"
-			" but one of the devices behind a bridge to conventional PCI", d->bdf);
+	iommus = file_paths("/sys/class/iommu/*");
+	if (json_array_size(iommus))
+		finding(d, "no-iommu", remedy("dmesg | grep %s", d->bdf),
+			"%s is behind no IOMMU, or is one of several conventional devices behind a"
+			" bridge, of which an SMMU takes but one", d->bdf);
 	else
 		finding(d, "no-iommu",
-			json_pack("{s:s}", "remedy",
-				  "enable it in the firmware and, for Intel's, boot with intel_iommu=on"),
+			remedy("enable it in the firmware; Intel's: boot with intel_iommu=on"),
 			"the kernel drives no IOMMU");
+	json_decref(iommus);
 	return false;
 }
 
-/* Not a driver of VFIO's: it has no nodes, unless another device of the group brings that of the group */
+/* Does a device keep others from having its group? Drivers that do DMA for the host do. */
+static bool claims_group(struct udev_device *device)
+{
+	char *driver = device_driver(device), *vfio = device_vfio(device);
+	bool claims = driver && !vfio && strcmp(driver, "pcieport") && strcmp(driver, "pci-stub");
+
+	free(vfio);
+	free(driver);
+	return claims;
+}
+
 static void check_driver(struct doctor *d)
 {
-	char *node = text("/sys/class/vfio/%d", d->group), *best = driver_best(d->device);
-	bool stub = d->driver && !strcmp(d->driver, "pci-stub");
+	char *best;
 
 	if (d->vfio)
-		goto out;
-	if (!exists(node))
+		return;
+	/* Another device of the group may have brought the group's node. */
+	if (!file_exists("/sys/class/vfio/%d", d->group))
 		refuse(d, GROUP, OPEN, ENOENT);
-	else if (d->driver && !stub)
-		refuse(d, GROUP, d->compat ? GET_DEVICE_FD : SET_CONTAINER, d->compat ? ENODEV : EPERM);
+	else if (claims_group(d->device))
+		refuse(d, GROUP, d->claim, d->claim == GET_DEVICE_FD ? ENODEV : EPERM);
 	else
 		refuse(d, GROUP, GET_DEVICE_FD, ENODEV);
 	refuse(d, CDEV, OPEN, ENOENT);
+
+	best = driver_best(d->device);
 	if (device_is_bridge(d->device))
 		finding(d, "bridge", NULL, "%s is a bridge, which VFIO does not hand out", d->bdf);
+	else if (!best)
+		finding(d, "no-module", remedy("install the kernel's module vfio-pci"),
+			"no driver of VFIO has %s, and this system has none", d->bdf);
 	else if (device_vfs(d->device))
 		finding(d, "not-bound",
-			json_pack("{s:o}", "remedy",
-				  json_sprintf("echo 0 >/sys/bus/pci/devices/%s/sriov_numvfs && vfioctl bind %s",
-					       d->bdf, d->bdf)),
-			"%s is not bound to a driver of VFIO, nor can it be as long as it has VFs", d->bdf);
-	else if (!best)
-		finding(d, "no-module",
-			json_pack("{s:s}", "remedy", "install the kernel's module vfio-pci"),
-			"%s is not bound to a driver of VFIO, and this system has none", d->bdf);
+			remedy("echo 0 >/sys/bus/pci/devices/%s/sriov_numvfs && vfioctl bind %s",
+			       d->bdf, d->bdf),
+			"no driver of VFIO has %s, nor can one as long as it has VFs", d->bdf);
 	else
-		finding(d, "not-bound",
-			json_pack("{s:o}", "remedy", json_sprintf("vfioctl bind %s", d->bdf)),
-			"%s is not bound to a driver of VFIO", d->bdf);
-out:
+		finding(d, "not-bound", remedy("vfioctl bind %s", d->bdf),
+			"no driver of VFIO has %s", d->bdf);
 	free(best);
-	free(node);
 }
 
 /* Has the kernel this node, and may whoever asks open it? False if not */
-static bool check_node(struct doctor *d, enum path path, char *sysfs, char *node, const char *config)
+static bool check_node(struct doctor *d, enum path way, char *sysfs, char *node, const char *config)
 {
-	bool known = exists(sysfs), good = known && !faccessat(AT_FDCWD, node, R_OK | W_OK, AT_EACCESS);
+	bool known = file_exists("%s", sysfs);
+	bool good = known && !faccessat(AT_FDCWD, node, R_OK | W_OK, AT_EACCESS);
 
 	if (!known) {
-		refuse(d, path, OPEN, ENOENT);
-		finding(d, path == GROUP ? "no-group-path" : "no-cdev-path",
-			json_pack("{s:o}", "remedy", json_sprintf("use a kernel with %s", config)),
-			"this kernel has no %s", node);
+		refuse(d, way, OPEN, ENOENT);
+		finding(d, way == GROUP ? "no-group-path" : "no-cdev-path",
+			remedy("use a kernel with %s", config), "this kernel has no %s", node);
 	} else if (!good && errno == EACCES) {
-		refuse(d, path, OPEN, EACCES);
-		finding(d, "permission",
-			json_pack("{s:o}", "remedy", json_sprintf("chown USER %s", node)),
+		refuse(d, way, OPEN, EACCES);
+		finding(d, "permission", remedy("chown USER %s", node),
 			"%s may not be opened by the user who asks", node);
 	} else if (!good) {
-		refuse(d, path, OPEN, errno);
-		finding(d, "no-node",
-			json_pack("{s:s}", "remedy", "have devtmpfs on /dev"),
+		refuse(d, way, OPEN, errno);
+		finding(d, "no-node", remedy("have devtmpfs on /dev"),
 			"there is no %s, though the kernel has it", node);
 	}
 	free(node);
@@ -217,43 +224,56 @@ static void check_nodes(struct doctor *d)
 			   "CONFIG_IOMMUFD");
 }
 
-static json_t *about_user(const char *culprit, struct user user)
+static json_t *culprit(const char *name, struct user user)
 {
-	return json_pack("{s:s, s:i, s:s, s:o}", "culprit", culprit, "pid", user.pid,
-			 "process", user.name, "remedy",
-			 json_sprintf("detach the device from its VM, or kill %d", user.pid));
+	json_t *details = remedy("detach it from its VM, or kill %d", user.pid);
+
+	json_object_set_new(details, "pid", json_integer(user.pid));
+	return with(with(details, "process", user.name), "culprit", name);
 }
 
 static void check_group_user(struct doctor *d)
 {
 	struct user user = group_user(d->group);
+	char *node = text("/dev/vfio/%d", d->group);
 
 	if (user.pid) {
-		char *node = text("/dev/vfio/%d", d->group);
-
 		refuse(d, GROUP, OPEN, EBUSY);
 		refuse(d, CDEV, BIND_IOMMUFD, EBUSY);
-		finding(d, "group-in-use", about_user(node, user),
+		finding(d, "group-in-use", culprit(node, user),
 			"process %d (%s) has group %d open, and only that can have devices of it",
 			user.pid, user.name, d->group);
-		free(node);
 	} else if (users_hidden()) {
 		doubt(d, GROUP);
 		doubt(d, CDEV);
-		finding(d, "processes-hidden", json_pack("{s:s}", "remedy", "ask as root"),
+		finding(d, "processes-hidden", remedy("ask as root"),
 			"this user cannot see whether a process has it open");
 	}
+	free(node);
+}
+
+static void check_cdev_user(struct doctor *d, struct udev_device *device)
+{
+	bool own = same_device(device, d->device);
+	struct user user = cdev_user(device);
+	const char *name = udev_device_get_sysname(device);
+
+	if (!user.pid)
+		return;
+	refuse(d, GROUP, OPEN, EBUSY);
+	refuse(d, CDEV, BIND_IOMMUFD, own ? EINVAL : EPERM);
+	finding(d, own ? "device-in-use" : "sibling-in-use", culprit(name, user),
+		"process %d (%s) has %s open%s", user.pid, user.name, name,
+		own ? "" : ", and only that can have other devices of the group");
 }
 
 /* Not all kernels take a token on the cdev path; those that do not want none. */
 static bool cdev_takes_token(void)
 {
-	unsigned int major = 0, minor = 0;
 	struct utsname uts;
 
 	uname(&uts);
-	sscanf(uts.release, "%u.%u", &major, &minor);
-	return major > 6 || (major == 6 && minor >= 17);
+	return strverscmp(uts.release, "6.17") >= 0;
 }
 
 /* A VF of this PF that somebody has open, for udev_device_unref(), or NULL */
@@ -276,37 +296,36 @@ static void check_token(struct doctor *d)
 {
 	struct udev_device *pf = device_pf(d->device), *vf = d->vfio ? vf_in_use(d->device) : NULL;
 	char *pf_vfio = pf ? device_vfio(pf) : NULL, *why = NULL;
+	const char *other = pf ? device_bdf(pf) : vf ? device_bdf(vf) : NULL;
 
-	if (d->vfio && pf_vfio)
-		why = text("%s is a VF of %s, which VFIO hands out as well", d->bdf, device_bdf(pf));
+	if (pf_vfio && d->vfio)
+		why = text("%s is a VF of %s, which VFIO has as well", d->bdf, other);
 	else if (vf)
-		why = text("%s is the PF of %s, which is in use", d->bdf, device_bdf(vf));
+		why = text("%s is the PF of %s, which is open", d->bdf, other);
 
 	if (d->token && d->vfio && !cdev_takes_token()) {
 		refuse(d, CDEV, BIND_IOMMUFD, EINVAL);
-		finding(d, "token-unknown", json_pack("{s:s}", "remedy", "leave the VF token away"),
+		finding(d, "token-unknown", remedy("leave the VF token away"),
 			"this kernel knows no VF token on the cdev path");
 	}
 	if (why && d->token) {
 		doubt(d, GROUP);
 		doubt(d, CDEV);
-		finding(d, "token-unverified", json_pack("{s:s}", "culprit", device_bdf(pf ?: vf)),
+		finding(d, "token-unverified", with(json_object(), "culprit", other),
 			"%s: the VF token has to be the right one, which nobody can look up", why);
 	} else if (why) {
 		refuse(d, GROUP, GET_DEVICE_FD, EACCES);
 		if (cdev_takes_token())
 			refuse(d, CDEV, BIND_IOMMUFD, EACCES);
 		finding(d, "token-missing",
-			json_pack("{s:s, s:s}", "culprit", device_bdf(pf ?: vf), "remedy",
-				  "give the VMM the VF token that was set with the PF"
-				  " (QEMU: -device vfio-pci,vf-token=UUID)"),
-			"%s: it takes the VF token to open it", why);
+			with(remedy("give the VMM the PF's VF token (QEMU: vf-token=UUID)"),
+			     "culprit", other),
+			"%s: that takes a VF token", why);
 	} else if (d->token && !(d->vfio && device_attr(d->device, "sriov_totalvfs"))) {
 		refuse(d, GROUP, GET_DEVICE_FD, EINVAL);
 		refuse(d, CDEV, BIND_IOMMUFD, EINVAL);
-		finding(d, "token-superfluous",
-			json_pack("{s:s}", "remedy", "leave the VF token away"),
-			"a VF token is for PFs that VFIO hands out, and their VFs");
+		finding(d, "token-superfluous", remedy("leave the VF token away"),
+			"a VF token is for PFs that VFIO has, and their VFs");
 	}
 	free(why);
 	free(pf_vfio);
@@ -314,33 +333,12 @@ static void check_token(struct doctor *d)
 	udev_device_unref(pf);
 }
 
-static bool same_device(struct udev_device *a, struct udev_device *b)
-{
-	return !strcmp(udev_device_get_syspath(a), udev_device_get_syspath(b));
-}
-
-static void check_cdev_user(struct doctor *d, struct udev_device *device)
-{
-	bool own = same_device(device, d->device);
-	struct user user = cdev_user(device);
-
-	if (!user.pid)
-		return;
-	refuse(d, GROUP, OPEN, EBUSY);
-	refuse(d, CDEV, BIND_IOMMUFD, own ? EINVAL : EPERM);
-	finding(d, own ? "device-in-use" : "sibling-in-use",
-		about_user(device_bdf(device), user),
-		"process %d (%s) has %s open%s", user.pid, user.name, device_bdf(device),
-		own ? "" : ", and only that can have other devices of the group");
-}
-
-/* Containers without a driver of IOMMUs */
 static void check_container(struct doctor *d)
 {
-	if (!d->vfio || d->compat || exists("/sys/module/vfio_iommu_type1"))
+	if (!d->vfio || d->isolation != SET_IOMMU || file_exists("/sys/module/vfio_iommu_type1"))
 		return;
 	refuse(d, GROUP, SET_IOMMU, ENODEV);
-	finding(d, "no-iommu-driver", json_pack("{s:s}", "remedy", "modprobe vfio_iommu_type1"),
+	finding(d, "no-iommu-driver", remedy("modprobe vfio_iommu_type1"),
 		"the module vfio_iommu_type1 is not loaded");
 }
 
@@ -350,87 +348,78 @@ static void check_container(struct doctor *d)
  */
 static enum answer msi_isolated(void)
 {
+	json_t *paths = file_paths("/sys/kernel/irq/*/chip_name"), *path;
 	enum answer answer = UNKNOWN;
-	glob_t chips;
+	size_t i;
 
-	if (glob("/sys/kernel/irq/*/chip_name", GLOB_NOSORT, NULL, &chips))
-		return UNKNOWN;
-	for (size_t i = 0; i < chips.gl_pathc && answer != YES; i++) {
-		char chip[64] = "";
+	json_array_foreach(paths, i, path) {
+		char *chip = file_line("%s", json_string_value(path));
 
-		read_line(chips.gl_pathv[i], chip, sizeof(chip));
-		if (!strncmp(chip, "IR-", 3) || !strncmp(chip, "ITS-", 4))
+		if (chip && (!strncmp(chip, "IR-", 3) || !strncmp(chip, "ITS-", 4)))
 			answer = YES;
-		else if (strstr(chip, "PCI-MSI") || strstr(chip, "IO-APIC"))
+		else if (chip && answer == UNKNOWN &&
+			 (strstr(chip, "PCI-MSI") || strstr(chip, "IO-APIC")))
 			answer = NO;
+		free(chip);
 	}
-	globfree(&chips);
+	json_decref(paths);
 	return answer;
 }
 
-/* With MSIs that are not isolated; true if this module would not stand for it */
-static bool msi_matters(const char *module)
+/* Would this module stand for MSIs that are not isolated, or is it not there? */
+static bool stands_for_msi(const char *module)
 {
-	char *path = text("/sys/module/%s/parameters/allow_unsafe_interrupts", module);
-	char allowed[8] = "N";
+	char *allowed = file_line("/sys/module/%s/parameters/allow_unsafe_interrupts", module);
+	bool stands = allowed ? *allowed == 'Y' : !module_known(module);
 
-	read_line(path, allowed, sizeof(allowed));
-	free(path);
-	return *allowed != 'Y' && module_known(module);
+	free(allowed);
+	return stands;
 }
 
 static void check_msi(struct doctor *d)
 {
-	const char *module[PATHS] = { d->compat ? "iommufd" : "vfio_iommu_type1", "iommufd" };
-	const int call[PATHS] = { d->compat ? GET_DEVICE_FD : SET_IOMMU, BIND_IOMMUFD };
+	const char *module[PATHS] = { "vfio_iommu_type1", "iommufd" };
+	const int call[PATHS] = { d->isolation, BIND_IOMMUFD };
 	enum answer isolated = msi_isolated();
 
-	for (int path = 0; path < PATHS; path++) {
-		if (isolated == YES || !msi_matters(module[path]))
+	if (d->isolation != SET_IOMMU)
+		module[GROUP] = module[CDEV];
+	for (int way = 0; way < PATHS; way++) {
+		if (isolated == YES || stands_for_msi(module[way]))
 			continue;
 		if (isolated == NO)
-			refuse(d, path, call[path], EPERM);
+			refuse(d, way, call[way], EPERM);
 		else
-			doubt(d, path);
+			doubt(d, way);
 		finding(d, "msi-not-isolated",
-			json_pack("{s:o}", "remedy",
-				  json_sprintf("have a GIC with an ITS, or interrupt remapping; for guests"
-					       " that are trusted: echo Y >/sys/module/%s/parameters/"
-					       "allow_unsafe_interrupts", module[path])),
-			isolated == NO ? "a device of this system can raise the interrupts of others"
-				       : "it is not to be seen whether devices can raise interrupts of others");
+			remedy("for guests that are trusted: echo Y"
+			       " >/sys/module/%s/parameters/allow_unsafe_interrupts", module[way]),
+			"a device %s raise the interrupts of others: there is neither interrupt"
+			" remapping nor an ITS", isolated == NO ? "can" : "can perhaps");
 	}
-}
-
-/* A driver that does DMA for the host has the group for that. */
-static bool claims_group(struct udev_device *device)
-{
-	char *driver = device_driver(device), *vfio = device_vfio(device);
-	bool claims = driver && !vfio && strcmp(driver, "pcieport") && strcmp(driver, "pci-stub");
-
-	free(vfio);
-	free(driver);
-	return claims;
 }
 
 static void check_sibling(struct doctor *d, struct udev_device *device)
 {
-	const char *name = udev_device_get_sysname(device), *bus = udev_device_get_subsystem(device);
+	const char *name = udev_device_get_sysname(device);
+	const char *bus = udev_device_get_subsystem(device);
 	char *driver = device_driver(device), *pf = device_link(d->device, "physfn");
-	json_t *details = json_pack("{s:s, s:s?}", "culprit", name, "driver", driver);
+	json_t *details;
 
-	refuse(d, GROUP, d->compat ? GET_DEVICE_FD : SET_CONTAINER, EPERM);
+	refuse(d, GROUP, d->claim, EPERM);
 	refuse(d, CDEV, BIND_IOMMUFD, EPERM);
 	if (pf && !strcmp(name, pf)) {
+		details = with(with(json_object(), "culprit", name), "driver", driver);
 		finding(d, "pf-in-group", details, "its PF %s, which %s has, is in the same group",
 			name, driver);
 	} else {
-		json_object_set_new(details, "remedy",
-				    strcmp(bus, "pci") || device_is_bridge(device) ?
-				    json_sprintf("echo %s >/sys/bus/%s/drivers/%s/unbind", name, bus,
-						 driver) :
-				    json_sprintf("vfioctl bind %s", name));
-		finding(d, "sibling-driver", details, "%s%s, which %s has, is in the same group",
+		if (!bus || strcmp(bus, "pci") || device_is_bridge(device))
+			details = remedy("echo %s >/sys/bus/%s/drivers/%s/unbind", name, bus ?: "*",
+					 driver);
+		else
+			details = remedy("vfioctl bind %s", name);
+		finding(d, "sibling-driver", with(with(details, "culprit", name), "driver", driver),
+			"%s%s, which %s has, is in the same group",
 			device_is_bridge(device) ? "the bridge " : "", name, driver);
 	}
 	free(pf);
@@ -451,68 +440,77 @@ static void check_siblings(struct doctor *d, struct udev_device **all)
 		same_slot |= !strncmp(device_bdf(*device), d->bdf, strcspn(d->bdf, "."));
 	}
 	bridge = some ? device_not_isolated(d->device, &why) : NULL;
-	if (same_slot)
-		finding(d, "not-isolated", NULL, "they are functions of one device that has no ACS");
-	else if (bridge)
+	if (bridge)
 		finding(d, "not-isolated",
-			json_pack("{s:s, s:s}", "culprit", device_bdf(bridge), "remedy",
-				  "use another slot, or boot with pci=config_acs= if it has ACS"),
+			with(remedy("use another slot, or boot with pci=config_acs= if it has ACS"),
+			     "culprit", device_bdf(bridge)),
 			"it shares the group because %s %s", device_bdf(bridge), why);
+	else if (same_slot)
+		finding(d, "not-isolated", NULL,
+			"it shares the group because it is a function of a device without ACS");
 }
 
-/* Memory that the firmware uses the device for rules out that anybody else says what it maps. */
+/* The firmware can have a device do DMA, to and from memory that must not be mapped elsewhere. */
 static void check_reserved(struct doctor *d)
 {
-	char *path = text("/sys/kernel/iommu_groups/%d/reserved_regions", d->group), line[128];
-	FILE *file = fopen(path, "r");
+	json_t *lines, *line;
 	bool direct = false;
+	size_t i;
 
-	free(path);
-	while (file && fgets(line, sizeof(line), file))
-		direct |= strstr(line, " direct\n") != NULL;
-	if (file)
-		fclose(file);
+	lines = file_lines("/sys/kernel/iommu_groups/%d/reserved_regions", d->group);
+	json_array_foreach(lines, i, line)
+		direct |= !strcmp(strrchr(json_string_value(line), ' ') ?: "", " direct");
+	json_decref(lines);
 	if (!direct)
 		return;
-	refuse(d, GROUP, d->compat ? GET_DEVICE_FD : SET_CONTAINER, EINVAL);
+	refuse(d, GROUP, d->claim, EINVAL);
 	refuse(d, CDEV, BIND_IOMMUFD, EINVAL);
-	finding(d, "firmware-region", json_pack("{s:s}", "remedy", "ask the vendor for other firmware"),
-		"the firmware keeps memory for a device of this group");
+	finding(d, "firmware-region", remedy("ask the vendor for other firmware"),
+		"the firmware itself has a device of this group do DMA");
 }
 
 static enum answer check_migration(struct doctor *d)
 {
-	char *best = driver_best(d->device);
 	enum answer answer;
 	const char *why;
+	char *best;
 
+	if (!d->vfio)
+		return NO;
 	answer = device_migrates(d->device, &why);
+	best = driver_best(d->device);
 	if (answer == UNKNOWN)
 		finding(d, "migration-unknown", NULL, "%s does not say whether it can be migrated",
 			d->driver);
-	else if (why && *why)
+	else if (answer == NO && why)
 		finding(d, "not-migratable",
-			json_pack("{s:o}", "remedy",
-				  json_sprintf("mend that, then vfioctl unbind %s && vfioctl bind %s",
-					       d->bdf, d->bdf)),
+			remedy("mend that, then: vfioctl unbind %s && vfioctl bind %s", d->bdf,
+			       d->bdf),
 			"it cannot be migrated: %s", why);
-	else if (answer == NO && d->vfio && best && strcmp(best, d->driver))
-		finding(d, "variant-driver",
-			json_pack("{s:o}", "remedy", json_sprintf("vfioctl bind %s", d->bdf)),
-			"it cannot be migrated with %s, but perhaps with %s", d->driver, best);
-	else if (answer == NO && d->vfio)
-		finding(d, "no-variant-driver", NULL,
-			"it cannot be migrated: this system has no driver for that");
+	else if (answer == NO && best && strcmp(best, d->driver))
+		finding(d, "variant-driver", remedy("vfioctl bind %s", d->bdf),
+			"%s does not migrate it, but perhaps %s does", d->driver, best);
+	else if (answer == NO)
+		finding(d, "no-variant-driver", NULL, "there is no driver here that migrates it");
 	free(best);
 	return answer;
 }
 
-static json_t *examine(struct doctor *d)
+static enum answer examine(struct doctor *d)
 {
-	struct udev_device **siblings = group_devices(d->group), **device;
+	struct udev_device **siblings, **device;
+	enum answer migrates;
 
+	if (!d->device) {
+		refuse(d, GROUP, OPEN, ENOENT);
+		refuse(d, CDEV, OPEN, ENOENT);
+		finding(d, "no-device", remedy("vfioctl list --all"), "there is no PCI function %s",
+			d->bdf);
+		return NO;
+	}
+	siblings = group_devices(d->group);
 	if (check_iommu(d)) {
-		/* In the kernel's order, for calls that more than one thing makes fail */
+		/* Where several are the cause of one call's failure, the order is the kernel's. */
 		check_driver(d);
 		check_nodes(d);
 		check_group_user(d);
@@ -526,41 +524,38 @@ static json_t *examine(struct doctor *d)
 				check_cdev_user(d, *device);
 		check_reserved(d);
 	}
+	migrates = check_migration(d);
 	device_free_all(siblings);
-	return answer_json(check_migration(d));
+	return migrates;
 }
 
-static json_t *path_json(struct doctor *d, enum path path)
+static json_t *path_json(struct doctor *d, enum path way)
 {
-	int call = d->path[path].call;
+	int call = d->path[way].call;
 
 	if (call == ALL_CALLS)
-		return json_pack("{s:s, s:o}", "path", path_names[path], "opens",
-				 answer_json(d->path[path].doubtful ? UNKNOWN : YES));
-	return json_pack("{s:s, s:b, s:s, s:s}", "path", path_names[path], "opens", 0,
-			 "call", call_names[path][call],
-			 "error", strerrorname_np(d->path[path].error));
+		return json_pack("{s:s, s:o}", "path", path_names[way], "opens",
+				 answer_json(d->path[way].doubtful ? UNKNOWN : YES));
+	return json_pack("{s:s, s:b, s:s, s:s}", "path", path_names[way], "opens", 0, "call",
+			 call_names[way][call], "error", strerrorname_np(d->path[way].error));
 }
 
 static void show(struct doctor *d, json_t *report)
 {
-	json_t *entry, *migrates = json_object_get(report, "migrates");
 	char *name = d->device ? device_name(d->device) : NULL;
+	json_t *entry;
 	size_t i;
 
 	printf("%s %s\n", d->bdf, name ?: "");
 	free(name);
 	json_array_foreach(json_object_get(report, "paths"), i, entry) {
-		json_t *opens = json_object_get(entry, "opens");
-
-		printf("  %-8s", json_text(entry, "path"));
-		if (json_is_false(opens))
-			printf("refused: %s, %s\n", json_text(entry, "call"), json_text(entry, "error"));
-		else
-			printf("%s\n", json_is_true(opens) ? "opens" : "may open");
+		printf("  %-10s%s", json_text(entry, "path"),
+		       in_words(json_object_get(entry, "opens")));
+		if (json_text(entry, "call"))
+			printf(": %s, %s", json_text(entry, "call"), json_text(entry, "error"));
+		printf("\n");
 	}
-	printf("  %-8s%s\n", "migrates", json_is_true(migrates) ? "yes" :
-	       json_is_false(migrates) ? "no" : "not known");
+	printf("  %-10s%s\n", "migrates", in_words(json_object_get(report, "migrates")));
 	json_array_foreach(json_object_get(report, "findings"), i, entry) {
 		printf("\n%s\n", json_text(entry, "message"));
 		if (json_text(entry, "remedy"))
@@ -568,7 +563,6 @@ static void show(struct doctor *d, json_t *report)
 	}
 }
 
-/* As the kernel reads a UUID: 36 characters, whatever follows */
 static bool is_uuid(const char *token)
 {
 	static const char form[] = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
@@ -579,13 +573,20 @@ static bool is_uuid(const char *token)
 	return true;
 }
 
+/* IOMMUFD can stand in for containers. */
+static bool containers_are_iommufd(void)
+{
+	return file_exists("/sys/class/misc/vfio") && file_exists("/sys/module/iommufd") &&
+	       !file_exists("/sys/module/vfio_iommu_type1") && !module_known("vfio_iommu_type1");
+}
+
 int cmd_doctor(int argc, char **argv)
 {
 	static const struct option options[] = { { "token", required_argument, NULL, 't' }, {} };
-	struct doctor d = { .path = { { .call = ALL_CALLS }, { .call = ALL_CALLS } } };
+	struct doctor d = { .group = -1, .claim = SET_CONTAINER, .isolation = SET_IOMMU,
+			    .path = { { .call = ALL_CALLS }, { .call = ALL_CALLS } } };
 	char bdf[BDF_SIZE];
-	json_t *migrates, *report;
-	bool opens;
+	json_t *report, *migrates;
 
 	while (next_option(argc, argv, options) == 't')
 		d.token = optarg;
@@ -603,27 +604,25 @@ int cmd_doctor(int argc, char **argv)
 		d.group = device_group(d.device);
 		d.driver = device_driver(d.device);
 		d.vfio = device_vfio(d.device);
-		d.compat = exists("/sys/class/misc/vfio") && exists("/sys/module/iommufd") &&
-			   !exists("/sys/module/vfio_iommu_type1") &&
-			   !module_known("vfio_iommu_type1");
-		migrates = examine(&d);
-	} else {
-		d.group = -1;
-		refuse(&d, GROUP, OPEN, ENOENT);
-		refuse(&d, CDEV, OPEN, ENOENT);
-		finding(&d, "no-device", json_pack("{s:s}", "remedy", "vfioctl list --all"),
-			"there is no PCI function %s", bdf);
-		migrates = json_false();
 	}
+	if (containers_are_iommufd()) {
+		/* It takes any group, and looks at that when a device is opened. */
+		d.claim = GET_DEVICE_FD;
+		d.isolation = GET_DEVICE_FD;
+	}
+	migrates = answer_json(examine(&d));
 
 	report = json_pack("{s:s, s:s?, s:o, s:[o,o], s:o, s:o}", "device", bdf, "driver", d.driver,
 			   "group", d.group < 0 ? json_null() : json_integer(d.group),
 			   "paths", path_json(&d, GROUP), path_json(&d, CDEV),
 			   "migrates", migrates, "findings", d.findings);
-	opens = d.path[GROUP].call == ALL_CALLS || d.path[CDEV].call == ALL_CALLS;
 	if (json_wanted)
-		print_json(report);
+		print_json(json_incref(report));
 	else
 		show(&d, report);
-	return opens ? EXIT_YES : EXIT_NO;
+	json_decref(report);
+	free(d.vfio);
+	free(d.driver);
+	udev_device_unref(d.device);
+	return d.path[GROUP].call < ALL_CALLS && d.path[CDEV].call < ALL_CALLS ? EXIT_NO : EXIT_YES;
 }

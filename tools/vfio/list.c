@@ -37,17 +37,18 @@ static json_t *describe(struct udev_device *device, bool all)
 
 static void show(json_t *list)
 {
-	struct table *table = table_new("device", "group", "driver", "best driver", "pf", "migrates",
-					"state", "name", NULL);
+	struct table *table = table_new("device", "group", "driver", "best driver", "PF",
+					"migrates", "state", "name", NULL);
 	json_t *entry;
 	size_t i;
 
 	json_array_foreach(list, i, entry) {
 		char *group = text("%lld", json_integer_value(json_object_get(entry, "group")));
 		json_t *migrates = json_object_get(entry, "migrates");
-		table_row(table, json_text(entry, "device"), group, json_text(entry, "driver"), json_text(entry, "best_driver"),
-			  json_text(entry, "pf"), json_is_null(migrates) ? "?" : json_is_true(migrates) ? "yes" : "no",
-			  json_text(entry, "state"), json_text(entry, "name"));
+
+		table_row(table, json_text(entry, "device"), group, json_text(entry, "driver"),
+			  json_text(entry, "best_driver"), json_text(entry, "pf"),
+			  in_words(migrates), json_text(entry, "state"), json_text(entry, "name"));
 		free(group);
 	}
 	table_print(table);

@@ -77,7 +77,7 @@ char *driver_best(struct udev_device *device)
 	char *wanted, *driver = NULL;
 	int best = -1;
 
-	if (!modalias || strncmp(modalias, "pci:", 4))
+	if (device_is_bridge(device) || !modalias || strncmp(modalias, "pci:", 4))
 		return NULL;
 	wanted = text("vfio_pci:%s", modalias + 4);
 	kmod_module_new_from_lookup(kmod(), wanted, &modules);
@@ -122,6 +122,25 @@ int module_load(const char *name)
 	}
 	kmod_module_unref_list(modules);
 	return ret < 0 ? ret : 0;
+}
+
+int driver_load(char **driver)
+{
+	struct kmod_module *module;
+	char *name;
+	int ret;
+
+	if (driver_there(*driver))
+		return 0;
+	ret = module_load(*driver);
+	if (ret || kmod_module_new_from_name(kmod(), *driver, &module) < 0)
+		return ret ?: -ENOENT;
+	/* As the module is spelled */
+	name = driver_of(kmod_module_get_name(module));
+	kmod_module_unref(module);
+	free(*driver);
+	*driver = name;
+	return driver_there(name) ? 0 : -ENOENT;
 }
 
 bool module_known(const char *name)

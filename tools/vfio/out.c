@@ -43,6 +43,11 @@ const char *json_text(json_t *object, const char *key)
 	return json_string_value(json_object_get(object, key));
 }
 
+const char *in_words(json_t *answer)
+{
+	return json_is_true(answer) ? "yes" : json_is_false(answer) ? "no" : "not known";
+}
+
 void print_json(json_t *value)
 {
 	json_dumpf(value, stdout, JSON_INDENT(2));

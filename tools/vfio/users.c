@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "vfioctl.h"
@@ -25,18 +24,16 @@ static struct vfio_file *files;
 static size_t files_count;
 static bool hidden;
 
-/* Of /proc/PID/fd/N, in /proc/PID/fdinfo/N */
 static void read_syspath(struct vfio_file *file, int fd)
 {
-	char *path = text("/proc/%d/fdinfo/%d", file->pid, fd), line[PATH_MAX + 32];
-	FILE *info = fopen(path, "r");
+	json_t *lines = file_lines("/proc/%d/fdinfo/%d", file->pid, fd), *line;
+	size_t i;
 
-	free(path);
-	while (info && fgets(line, sizeof(line), info))
-		if (sscanf(line, "vfio-device-syspath: %4095s", file->syspath) == 1)
+	json_array_foreach(lines, i, line)
+		if (sscanf(json_string_value(line), "vfio-device-syspath: %4095s",
+			   file->syspath) == 1)
 			break;
-	if (info)
-		fclose(info);
+	json_decref(lines);
 }
 
 static void look_at(const char *path)
@@ -93,40 +90,25 @@ bool users_hidden(void)
 	return hidden;
 }
 
-static struct user user_by_pid(pid_t pid)
+static dev_t node_of(const char *subsystem, const char *name)
 {
-	char *path = text("/proc/%d/comm", pid);
-	FILE *file = fopen(path, "r");
-	struct user user = { .pid = pid };
+	struct udev_device *node;
+	dev_t number = 0;
 
-	free(path);
-	if (file) {
-		if (fgets(user.name, sizeof(user.name), file))
-			user.name[strcspn(user.name, "\n")] = '\0';
-		fclose(file);
-	}
-	return user;
-}
-
-/* The number of the node that this attribute "dev" is of; 0 if there is none */
-static dev_t node_number(char *path)
-{
-	unsigned int major, minor;
-	FILE *file = fopen(path, "r");
-	dev_t node = 0;
-
-	free(path);
-	if (!file)
-		return 0;
-	if (fscanf(file, "%u:%u", &major, &minor) == 2)
-		node = makedev(major, minor);
-	fclose(file);
-	return node;
+	node = udev_device_new_from_subsystem_sysname(udev_context(), subsystem, name);
+	if (node)
+		number = udev_device_get_devnum(node);
+	udev_device_unref(node);
+	return number;
 }
 
 static dev_t group_node(int group)
 {
-	return node_number(text("/sys/class/vfio/%d/dev", group));
+	char *name = text("%d", group);
+	dev_t node = node_of("vfio", name);
+
+	free(name);
+	return node;
 }
 
 static struct vfio_file *find_node(dev_t node)
@@ -146,8 +128,8 @@ static struct vfio_file *find_in_group(struct udev_device *device)
 	for (size_t i = 0; i < files_count; i++) {
 		if (files[i].node)
 			continue;
-		if (*files[i].syspath ? !strcmp(files[i].syspath, udev_device_get_syspath(device))
-				      : holder && holder->pid == files[i].pid)
+		if (*files[i].syspath ? !strcmp(files[i].syspath, udev_device_get_syspath(device)) :
+		    holder && holder->pid == files[i].pid)
 			return &files[i];
 	}
 	return NULL;
@@ -155,14 +137,18 @@ static struct vfio_file *find_in_group(struct udev_device *device)
 
 static struct user user_of(const struct vfio_file *file)
 {
-	return file ? user_by_pid(file->pid) : (struct user){};
+	struct user user = { .pid = file ? file->pid : 0 };
+	char *name = file_line("/proc/%d/comm", user.pid);
+
+	snprintf(user.name, sizeof(user.name), "%s", name ?: "?");
+	free(name);
+	return user;
 }
 
 struct user cdev_user(struct udev_device *device)
 {
 	char *name = device_vfio(device);
-	dev_t node = name ? node_number(text("%s/vfio-dev/%s/dev",
-					     udev_device_get_syspath(device), name)) : 0;
+	dev_t node = name ? node_of("vfio-dev", name) : 0;
 
 	free(name);
 	return user_of(find_node(node));
@@ -178,6 +164,17 @@ struct user group_user(int group)
 		file = find_in_group(*device);
 	device_free_all(all);
 	return user_of(file);
+}
+
+struct user group_owner(int group)
+{
+	struct udev_device **all = group_devices(group), **device;
+	struct user user = group_user(group);
+
+	for (device = all; !user.pid && *device; device++)
+		user = cdev_user(*device);
+	device_free_all(all);
+	return user;
 }
 
 struct user device_user(struct udev_device *device)

@@ -21,10 +21,24 @@ static const struct command {
 	{ "list", "[--all]", "what VFIO can hand out, and who has it", cmd_list,
 	  "\nDevices that a driver of VFIO has, or for which there is one besides vfio-pci.\n"
 	  "  --all         every PCI function with an IOMMU group\n" },
-	{ "doctor", "[--token UUID] BDF", "what would happen to a VMM that opens a device", cmd_doctor,
+	{ "doctor", "[--token UUID] BDF", "what would happen to a VMM that opens a device",
+	  cmd_doctor,
 	  "\nNames the call that would fail and its errno, for both ways to a device, what is to blame\n"
 	  "and what mends it. Opens nothing of VFIO. Status 1: the VMM would be refused both ways.\n"
 	  "  --token UUID  the VF token that the VMM would give\n" },
+	{ "bind", "[--driver NAME] [--force] [--dry-run] BDF...",
+	  "give devices to a driver of VFIO", cmd_bind,
+	  "\nRefuses what the host would miss: mounted disks, network interfaces in use, PFs with VFs,\n"
+	  "bridges, devices that a process has open. If the driver does not take a device, it goes back.\n"
+	  "  --driver NAME  instead of the driver that fits best: vfio-pci if there is no other\n"
+	  "  --force        even if the host would miss it\n"
+	  "  --dry-run      print the commands that would do it\n" },
+	{ "unbind", "[--force] [--dry-run] BDF...", "give devices back to the host", cmd_unbind,
+	  "\nTo their default drivers, which are loaded, if need be: the override is cleared, VFIO's driver\n"
+	  "unbound, the kernel asked to find another. A VF stays without one if its PF is told to leave\n"
+	  "its VFs alone (sriov_drivers_autoprobe).\n"
+	  "  --force        even if a process has one open: waits for the process\n"
+	  "  --dry-run      print the commands that would do it\n" },
 	{ "stream", "[--device BDF] FILE",
 	  "what is in a saved HiSilicon VF, and would it be accepted", cmd_stream,
 	  "\nFILE is a stream as it is read from a migration data fd; - is the standard input.\n"

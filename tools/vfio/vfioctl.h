@@ -21,6 +21,8 @@ enum {
 /* The commands, each in a file of its own; vfioctl.c has the table with their arguments. */
 int cmd_list(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
+int cmd_bind(int argc, char **argv);
+int cmd_unbind(int argc, char **argv);
 int cmd_stream(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 
@@ -42,13 +44,13 @@ int next_option(int argc, char **argv, const struct option *own);
 /* Say what is wrong with how the command was called. Return: EXIT_USAGE, for the caller's own */
 int fail_usage(const char *format, ...) __printf(1, 2);
 
-/* device.c: what is known about a PCI function, a udev_device; strings are for free() unless const */
+/* device.c: what is known about a PCI function, a udev_device. What is not const is for free(). */
 
 #define BDF_SIZE sizeof("00000000:00:00.0")
 
 struct udev *udev_context(void);
 
-/* The name that sysfs has for an address, which may do without the domain. False if it is none */
+/* The name that sysfs has for an address, with or without domain. False if it is none */
 bool bdf_parse(const char *bdf, char name[BDF_SIZE]);
 
 /* The function of this name, for udev_device_unref(), or NULL */
@@ -71,7 +73,7 @@ char *device_driver(struct udev_device *device);
 int device_group(struct udev_device *device);
 struct udev_device **group_devices(int group);
 
-/* The bridge above it that keeps nothing apart, of which it is the owner, and why; or NULL */
+/* The bridge above it that keeps nothing apart, not to be freed, and why; or NULL */
 struct udev_device *device_not_isolated(struct udev_device *device, const char **why);
 
 /* Its PF, for udev_device_unref(), if it is a VF; how many VFs it has as a PF */
@@ -100,10 +102,12 @@ struct user {
 	char name[32];
 };
 
-/* Of a group, or of a device by way of it; of a device by its own node; of a device either way */
+/* Of a group's node, or of a device by way of it; of a device's own node; of a device either way */
 struct user group_user(int group);
 struct user cdev_user(struct udev_device *device);
 struct user device_user(struct udev_device *device);
+/* Of anything in a group */
+struct user group_owner(int group);
 
 /* There are processes that we may not look into. */
 bool users_hidden(void);
@@ -116,10 +120,30 @@ char *driver_best(struct udev_device *device);
 /* Is this driver registered? */
 bool driver_there(const char *driver);
 
+/*
+ * Have a driver registered, by its name or that of its module, which the former replaces.
+ * Return: 0 or a negative errno
+ */
+int driver_load(char **driver);
+
 /* Load a module by its name or an alias, with what it needs. Return: 0 or a negative errno */
 int module_load(const char *name);
 /* Could it be loaded, or is it built in? */
 bool module_known(const char *name);
+
+/* host.c: an array of sentences about what the host would miss a device for, and what to do */
+json_t *host_needs(struct udev_device *device);
+
+/* file.c: the small files of /sys and /proc */
+
+/* The first line, for free(), or NULL; all lines */
+char *file_line(const char *format, ...) __printf(1, 2);
+json_t *file_lines(const char *format, ...) __printf(1, 2);
+/* The paths that a pattern means */
+json_t *file_paths(const char *format, ...) __printf(1, 2);
+bool file_exists(const char *format, ...) __printf(1, 2);
+/* Return: 0 or a negative errno */
+int file_write(const char *value, const char *format, ...) __printf(2, 3);
 
 /*
  * out.c: what a user sees. Results go to stdout, as tables and sentences or, with --json, as one
@@ -134,6 +158,8 @@ char *text(const char *format, ...) __printf(1, 2);
 
 /* true, false or null */
 json_t *answer_json(enum answer answer);
+/* What that is in words */
+const char *in_words(json_t *answer);
 
 /* A string of an object, or NULL */
 const char *json_text(json_t *object, const char *key);

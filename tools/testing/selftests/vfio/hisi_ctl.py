@@ -14,7 +14,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path += [os.path.join(HERE, "../demo"), os.path.join(HERE, "../../lab/demo")]
 
 # Needs the path; for those who import it from here
-from qmp import QMP  # noqa: E402,F401
+from qmp import QMP, QMPError  # noqa: E402,F401
 from server import KINDS, Models, function_of  # noqa: E402,F401
 
 DRIVER = "hisi_vfio_pci"
