@@ -58,14 +58,15 @@ int cmd_list(int argc, char **argv)
 {
 	static const struct option options[] = { { "all", no_argument, NULL, 'a' }, {} };
 	struct udev_device **devices, **device;
-	json_t *list = json_array();
 	bool all = false;
+	json_t *list;
 
 	while (next_option(argc, argv, options) == 'a')
 		all = true;
 	if (optind < argc)
 		return fail_usage("list takes no argument");
 	devices = device_all();
+	list = json_array();
 	for (device = devices; *device; device++)
 		json_array_append_new(list, describe(*device, all));
 	device_free_all(devices);
