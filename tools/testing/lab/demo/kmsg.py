@@ -18,7 +18,7 @@ SPLAT = re.compile(
 # says of each message that it is not authentic; the load sees to it that just the tampered ones are.
 HARMLESS = re.compile(
     r"hrtimer: interrupt took|hogged CPU for|perf: interrupt took|loading out-of-tree module"
-    r"|module verification failed|clocksource: |: resetting$"
+    r"|module verification failed|clocksource: |: reset(ting| done)$"
     r"|hisi_vfio_pci \S+: QM mailbox operation timeout!$"
     r"|hisi_sec2 \S+: flag\[3\], icv\[2\]$|sec_cb_status_check: \d+ callbacks suppressed$")
 # /proc/sys/kernel/tainted: what a load of foreign modules sets (P, F, O, E, X), and the rest.

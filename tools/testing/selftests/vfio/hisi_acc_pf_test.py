@@ -12,8 +12,8 @@ import sys
 import tempfile
 import threading
 
-from hisi_ctl import (DRIVER, PCI, Ctl, arguments, bind, create_vfs, sysfs_read, sysfs_write,
-                      tap)
+from hisi_ctl import (DRIVER, PCI, Ctl, arguments, bind, create_vfs, pf_of, sysfs_read,
+                      sysfs_write, tap)
 
 
 class Background:
@@ -41,7 +41,7 @@ class Function:
 
     def __init__(self, bdf, mode):
         self.bdf, self.mode = bdf, mode
-        self.pf = os.path.basename(os.readlink(f"{PCI}{bdf}/physfn"))
+        self.pf = pf_of(bdf)
         self.ctl = None
 
     def open(self):

@@ -68,13 +68,27 @@ def sysfs_read(path):
         return file.read().strip()
 
 
+def pf_of(vf):
+    return os.path.basename(os.readlink(f"{PCI}{vf}/physfn"))
+
+
+def driver_of(bdf):
+    """The driver that a function is bound to, or None."""
+    link = f"{PCI}{bdf}/driver"
+    return os.path.basename(os.readlink(link)) if os.path.exists(link) else None
+
+
+def unbind(bdf):
+    if driver_of(bdf):
+        sysfs_write(f"{PCI}{bdf}/driver/unbind", bdf)
+
+
 def bind(bdf, driver):
     """Rebinds a function by driver_override; an empty driver gives it back to its own."""
     sysfs_write(f"{PCI}{bdf}/driver_override", f"{driver}\n")
-    if os.path.exists(f"{PCI}{bdf}/driver"):
-        sysfs_write(f"{PCI}{bdf}/driver/unbind", bdf)
+    unbind(bdf)
     sysfs_write("/sys/bus/pci/drivers_probe", bdf)
-    assert os.path.exists(f"{PCI}{bdf}/driver"), f"{driver or 'nothing'} did not bind {bdf}"
+    assert driver_of(bdf), f"{driver or 'nothing'} did not bind {bdf}"
 
 
 def create_vfs(pf, count):

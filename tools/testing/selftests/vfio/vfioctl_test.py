@@ -18,12 +18,12 @@ import struct
 import subprocess
 import sys
 
-from hisi_ctl import DRIVER, PCI, QMP, QMPError, sysfs_read, sysfs_write, tap, wait_for
+from hisi_ctl import (DRIVER, PCI, QMP, QMPError, driver_of, sysfs_read, sysfs_write, tap,
+                      wait_for)
+from vfio_open import Group
 
 DISK_SIZE = 32 << 20
 BLKRRPART = 0x125f
-# include/uapi/linux/vfio.h
-SET_CONTAINER = 0x3b68
 
 
 def sh(command):
@@ -43,11 +43,6 @@ def ask(*arguments):
     return json.loads(vfioctl(*arguments, "--json")[0])
 
 
-def driver_of(bdf):
-    path = f"{PCI}{bdf}/driver"
-    return os.path.basename(os.readlink(path)) if os.path.exists(path) else None
-
-
 def state_of(bdf):
     return driver_of(bdf), sysfs_read(f"{PCI}{bdf}/driver_override")
 
@@ -64,10 +59,8 @@ def refused(*arguments, because):
 @contextlib.contextmanager
 def owned_group(bdf):
     """The group of a device belongs to this process."""
-    group = os.path.basename(os.readlink(f"{PCI}{bdf}/iommu_group"))
-    with open("/dev/vfio/vfio", "r+b", buffering=0) as container, \
-            open(f"/dev/vfio/{group}", "r+b", buffering=0) as file:
-        fcntl.ioctl(file, SET_CONTAINER, struct.pack("i", container.fileno()))
+    with Group(bdf) as group:
+        group.own()
         yield f"process {os.getpid()} ("
 
 
