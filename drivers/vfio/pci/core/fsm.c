@@ -210,6 +210,13 @@ int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
 	return ret;
 }
 
+static bool sleeps(struct pci_dev *pdev)
+{
+	pci_power_t state = READ_ONCE(pdev->current_state);
+
+	return state == PCI_D3hot || state == PCI_D3cold;
+}
+
 /**
  * vfio_pci_mig_fsm_wake() - Bring a device that its user has put to sleep back to D0
  * @fsm: the state of migration, locked
@@ -229,11 +236,11 @@ int vfio_pci_mig_fsm_wake(struct vfio_pci_mig_fsm *fsm)
 	lockdep_assert_held(&fsm->lock);
 
 	/* A reset may hold the lock for long; it wakes the device as well. */
-	if (READ_ONCE(pdev->current_state) < PCI_D3hot)
+	if (!sleeps(pdev))
 		return 0;
 	if (down_write_killable(&core->memory_lock))
 		return -EINTR;
-	if (pdev->current_state >= PCI_D3hot) {
+	if (sleeps(pdev)) {
 		ret = pci_set_power_state(pdev, PCI_D0);
 		if (!ret && core->needs_pm_restore) {
 			pci_load_and_free_saved_state(pdev, &core->pm_save);
