@@ -29,8 +29,9 @@ import uuid
 
 from hisi_ctl import (DRIVER, PCI, WATCHDOG, bind, create_vfs, driver_of, sysfs_read, sysfs_write,
                       tap, unbind)
-from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, Group, Refused, Scene, cases,
-                       device_call, diagnosis, group_of, scene_arguments, try_bind, try_open)
+from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, VFIO_PF_WARNINGS, Group, Refused, Scene,
+                       cases, device_call, diagnosis, group_of, scene_arguments, try_bind,
+                       try_open)
 
 # Of a storm: how often each outcome has to be had
 TIMES = 3
@@ -223,7 +224,7 @@ class Apart(Scene):
 
 
 class SharedWithPF(Scene):
-    WARNINGS = "while PF bound to driver vfio-pci"
+    WARNINGS = VFIO_PF_WARNINGS
 
     def __init__(self, driver, paths, pf):
         super().__init__(pf, driver, paths)
@@ -250,7 +251,7 @@ class SharedWithPF(Scene):
         assert diagnosis(self.device)["migrates"] is False
         if self.driver == DRIVER:
             reason = sysfs_read(f"{PCI}{self.device}/vfio_pci_mig/reason")
-            assert reason == "it is in the IOMMU group of its PF", reason
+            assert reason == "it is in the IOMMU group of its PF", f"'{reason}'"
 
     def one_owner(self):
         """A user may have both. They are not migrated."""

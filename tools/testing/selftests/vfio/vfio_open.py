@@ -222,6 +222,11 @@ def try_open(path, bdf, token=None):
         return refused.answer
 
 
+# The kernel wants the VFs of a PF under vfio-pci to be there, too; and one that nobody has is put
+# to sleep, perhaps while a reset of the PF keeps it away.
+VFIO_PF_WARNINGS = ("while PF bound to driver vfio-pci|"
+                    "Unable to change power state from D0 to D3hot, device inaccessible")
+
 # None is a device that opens.
 OPENS = {"group": None, "cdev": None}
 ABSENT = {"group": ("open", "ENOENT"), "cdev": ("open", "ENOENT")}

@@ -17,8 +17,9 @@ import sys
 import uuid
 
 from hisi_ctl import PCI, bind, create_vfs, sysfs_write, tap
-from vfio_open import (BIND_FLAG_TOKEN, DENIED, INVALID, OPENS, PATHS, Cdev, Group, Refused, Scene,
-                       ask_doctor, cases, group_of, scene_arguments, try_open)
+from vfio_open import (BIND_FLAG_TOKEN, DENIED, INVALID, OPENS, PATHS, VFIO_PF_WARNINGS, Cdev,
+                       Group, Refused, Scene, ask_doctor, cases, group_of, scene_arguments,
+                       try_open)
 
 TOKEN, OTHER = uuid.uuid4(), uuid.uuid4()
 # No open has as many allocations.
@@ -76,8 +77,7 @@ class FailNth:
 class Token(Scene):
     """A PF under vfio-pci, and two of its VFs"""
 
-    # That is what this is for.
-    WARNINGS = "while PF bound to driver vfio-pci"
+    WARNINGS = VFIO_PF_WARNINGS
 
     def __init__(self, driver, paths, pf):
         super().__init__(pf, driver, paths)
