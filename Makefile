@@ -8,7 +8,7 @@ KBUILD = $(if $(wildcard $(KDIR)/Makefile),,$(error $(KDIR) is no kernel to buil
 
 LAB := tools/testing/lab/lab
 # What the lab is asked for
-export HW KERNEL DRIVER HOSTS ROUNDS WORKLOAD OUT ONLY MIRROR
+export HW KERNEL DRIVER HOSTS TOPOLOGY ROUNDS WORKLOAD OUT ONLY MIRROR
 
 modules:
 	$(KBUILD) modules
@@ -52,6 +52,7 @@ help:
 #:     HW=v3|v4               where the accelerator's migration controls are: hidden in the function's own
 #:                            BAR, or in a window of the PF (default: v4; check: both)
 #:     HOSTS=2                with demo: migrate between two emulated servers, over their network
+#:     TOPOLOGY=groups|gicv2  with shell: a server with devices that share IOMMU groups, or without isolated MSIs
 #:     WORKLOAD=NAME          with demo: what the guest does: dm-crypt, zswap, af-alg (KERNEL=stable), pubkey
 #:     DRIVER=NAME            hisi_vfio_pci (default), or the kernel's own hisi_acc_vfio_pci
 #:     KERNEL=debian|stable|source   Debian's newest binary kernel (default), the one that Debian 13 came with
