@@ -165,7 +165,8 @@ void vfio_pci_mig_fsm_reset_by_user(struct vfio_pci_mig_fsm *fsm)
  * vfio_pci_mig_fsm_enter() - Begin something that the back end does to the device
  * @fsm: the state of migration, locked
  *
- * Return: 0, or -EBUSY if the device is being reset.
+ * Return: 0, or -EBUSY if the device is being reset, or was since the mutex was taken: nothing may
+ * begin in a state that is no more.
  */
 int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm)
 {
@@ -175,7 +176,7 @@ int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm)
 
 	spin_lock(&fsm->reset_lock);
 	fsm->resets_entry = fsm->resets;
-	if (fsm->resets != fsm->resets_done)
+	if (fsm->resets != fsm->resets_done || fsm->reset_pending)
 		ret = -EBUSY;
 	spin_unlock(&fsm->reset_lock);
 	return ret;

@@ -612,6 +612,20 @@ static void reset_in_reset(struct kunit *test)
 	EXPECT_SET(f, S(STOP), 0, S(STOP), "drain stop");
 }
 
+/* An arc after a reset that nobody has completed yet is one of a state that is no more. */
+static void reset_before_arc(struct kunit *test)
+{
+	struct fake *f = test->priv;
+
+	begin(f, S(RUNNING));
+	go_wrong(f, "reset", 0, false, true);
+	reset_device(f);
+	EXPECT_SET(f, S(PRE_COPY), -EBUSY, S(RUNNING), "reset reset");
+	all_well(f);
+	EXPECT_SET(f, S(PRE_COPY), 0, S(PRE_COPY), "reset precopy file");
+	EXPECT_SET(f, S(STOP_COPY), 0, S(STOP_COPY), "drain stop save13");
+}
+
 /* Between its beginning and its end nothing is tried. */
 static void reset_begun(struct kunit *test)
 {
@@ -937,6 +951,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(reset_unasked, state_gen_params),
 	KUNIT_CASE_PARAM(reset_unasked_twice, state_gen_params),
 	KUNIT_CASE(reset_in_reset),
+	KUNIT_CASE(reset_before_arc),
 	KUNIT_CASE(reset_begun),
 	KUNIT_CASE(reset_without_fsm),
 	KUNIT_CASE_PARAM(read_pieces, chunk_gen_params),
