@@ -107,8 +107,10 @@ class Cdev(Fds):
         super().__init__()
 
         def node():
-            name, = os.listdir(f"{PCI}{bdf}/vfio-dev")
-            return os.open(f"/dev/vfio/devices/{name}", os.O_RDWR)
+            # There is none for a moment when the device is taken away.
+            for name in os.listdir(f"{PCI}{bdf}/vfio-dev"):
+                return os.open(f"/dev/vfio/devices/{name}", os.O_RDWR)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
         self.fd = self.keep(attempt("open", node))
 
     def bind(self, iommufd, flags=0, token=0):
