@@ -54,8 +54,7 @@ static int __printf(3, 4) tell(struct move *m, const char *value, const char *fo
 	int ret;
 
 	va_start(args, format);
-	if (vasprintf(&path, format, args) < 0)
-		abort();
+	path = vtext(format, args);
 	va_end(args);
 	if (m->dry)
 		ret = json_array_append_new(m->dry, json_sprintf("echo%s%s >%s", *value ? " " : "",
@@ -113,7 +112,7 @@ static bool host_may_have(struct move *m)
 static int to_host(struct move *m)
 {
 	const char *modalias = device_attr(m->device, "modalias");
-	bool known = host_may_have(m) && modalias && module_known(modalias), bound;
+	bool may = host_may_have(m), known = may && modalias && module_known(modalias), bound;
 	char *driver;
 	int ret;
 
@@ -123,7 +122,7 @@ static int to_host(struct move *m)
 	else if (known)
 		module_load(modalias);
 	ret = release(m, NULL);
-	if (!ret && host_may_have(m))
+	if (!ret && may)
 		ret = tell(m, m->bdf, "/sys/bus/pci/drivers_probe");
 	if (ret || m->dry)
 		return ret;

@@ -11,27 +11,25 @@
 
 #include "vfioctl.h"
 
-static char *path_of(const char *format, va_list args)
+static FILE *open_to_read(const char *format, va_list args)
 {
-	char *path;
+	char *path = vtext(format, args);
+	FILE *file = fopen(path, "r");
 
-	if (vasprintf(&path, format, args) < 0)
-		abort();
-	return path;
+	free(path);
+	return file;
 }
 
 char *file_line(const char *format, ...)
 {
-	char *path, *line = NULL;
+	char *line = NULL;
 	size_t size = 0;
 	va_list args;
 	FILE *file;
 
 	va_start(args, format);
-	path = path_of(format, args);
+	file = open_to_read(format, args);
 	va_end(args);
-	file = fopen(path, "r");
-	free(path);
 	if (!file)
 		return NULL;
 	if (getline(&line, &size, file) < 0) {
@@ -47,16 +45,14 @@ char *file_line(const char *format, ...)
 json_t *file_lines(const char *format, ...)
 {
 	json_t *lines = json_array();
-	char *path, *line = NULL;
+	char *line = NULL;
 	size_t size = 0;
 	va_list args;
 	FILE *file;
 
 	va_start(args, format);
-	path = path_of(format, args);
+	file = open_to_read(format, args);
 	va_end(args);
-	file = fopen(path, "r");
-	free(path);
 	while (file && getline(&line, &size, file) > 0)
 		json_array_append_new(lines, json_stringn(line, strcspn(line, "\n")));
 	free(line);
@@ -73,7 +69,7 @@ json_t *file_paths(const char *format, ...)
 	glob_t found;
 
 	va_start(args, format);
-	pattern = path_of(format, args);
+	pattern = vtext(format, args);
 	va_end(args);
 	if (!glob(pattern, GLOB_BRACE, NULL, &found)) {
 		for (size_t i = 0; i < found.gl_pathc; i++)
@@ -91,7 +87,7 @@ bool file_exists(const char *format, ...)
 	bool exists;
 
 	va_start(args, format);
-	path = path_of(format, args);
+	path = vtext(format, args);
 	va_end(args);
 	exists = !access(path, F_OK);
 	free(path);
@@ -105,7 +101,7 @@ int file_write(const char *value, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	path = path_of(format, args);
+	path = vtext(format, args);
 	va_end(args);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	free(path);

@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fnmatch.h>
-#include <glob.h>
 #include <libkmod.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vfioctl.h"
 
@@ -58,15 +56,15 @@ static int fitness(struct kmod_module *module, const char *modalias)
 /* The driver that a module brings. Only a module that is loaded tells for sure. */
 static char *driver_of(const char *module)
 {
-	char *pattern = text("/sys/module/%s/drivers/pci:*", module), *driver;
-	glob_t found;
+	json_t *paths = file_paths("/sys/module/%s/drivers/pci:*", module);
+	const char *path = json_string_value(json_array_get(paths, 0));
+	char *driver;
 
-	if (!glob(pattern, 0, NULL, &found))
-		driver = text("%s", strstr(found.gl_pathv[0], "pci:") + strlen("pci:"));
+	if (path)
+		driver = text("%s", basename(path) + strlen("pci:"));
 	else
 		driver = text("%s", strcmp(module, "vfio_pci") ? module : "vfio-pci");
-	globfree(&found);
-	free(pattern);
+	json_decref(paths);
 	return driver;
 }
 
@@ -99,11 +97,7 @@ char *driver_best(struct udev_device *device)
 
 bool driver_there(const char *driver)
 {
-	char *path = text("/sys/bus/pci/drivers/%s", driver);
-	bool there = !access(path, F_OK);
-
-	free(path);
-	return there;
+	return file_exists("/sys/bus/pci/drivers/%s", driver);
 }
 
 int module_load(const char *name)

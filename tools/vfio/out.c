@@ -21,14 +21,22 @@ int fail(const char *format, ...)
 	return EXIT_NO;
 }
 
+char *vtext(const char *format, va_list args)
+{
+	char *result;
+
+	if (vasprintf(&result, format, args) < 0)
+		abort();
+	return result;
+}
+
 char *text(const char *format, ...)
 {
 	va_list args;
 	char *result;
 
 	va_start(args, format);
-	if (vasprintf(&result, format, args) < 0)
-		abort();
+	result = vtext(format, args);
 	va_end(args);
 	return result;
 }

@@ -7,6 +7,7 @@
 #include <getopt.h>
 #include <jansson.h>
 #include <libudev.h>
+#include <stdarg.h>
 #include <stdbool.h>
 
 /* Exit statuses: it worked, or yes; it failed, or no; the question was not understood */
@@ -155,6 +156,7 @@ int fail(const char *format, ...) __printf(1, 2);
 
 /* A formatted string, never NULL; the caller frees it. */
 char *text(const char *format, ...) __printf(1, 2);
+char *vtext(const char *format, va_list args) __printf(1, 0);
 
 /* true, false or null */
 json_t *answer_json(enum answer answer);
