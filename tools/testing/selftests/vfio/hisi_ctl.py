@@ -51,11 +51,13 @@ def tap(tests):
 
 
 def wait_for(what, condition):
+    """What the condition is when it is true"""
     end = time.monotonic() + WATCHDOG
-    while not condition():
+    while not (result := condition()):
         if time.monotonic() > end:
             raise TimeoutError(what)
         time.sleep(0.1)
+    return result
 
 
 def sysfs_write(path, value):

@@ -103,8 +103,7 @@ def plug():
         return len(new) == 2 and below(new[0], "*/net/*") and below(new[1], "*/block/*") and new
 
     sh("modprobe virtio_net")
-    wait_for("the new devices", plugged)
-    return plugged()
+    return wait_for("the new devices", plugged)
 
 
 def unplug():
