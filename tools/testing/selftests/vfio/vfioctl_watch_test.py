@@ -128,8 +128,9 @@ def test_state_at_the_beginning():
     with Function(ARGS.bdf) as vf:
         vf.walk()
         told = select(Watch("--json").events(), "state")
-    assert {event["device"]: event["state"] for event in told} == {
-        ARGS.bdf: "RESUMING", ARGS.other: "closed"}, told
+    states = {event["device"]: event["state"] for event in told}
+    # Of others that the machine has it tells as well.
+    assert (states.get(ARGS.bdf), states.get(ARGS.other)) == ("RESUMING", "closed"), told
 
 
 def test_resets():
