@@ -7,7 +7,7 @@ from vm import LabError, wait
 # first limit can never be met, which keeps the guest running until enough has happened; then it
 # is told that any downtime will do. Nothing here depends on how fast the machine is.
 NEVER_MS, ANY_MS = 1, 2_000_000
-UNLIMITED = 1 << 50
+UNLIMITED, SLOW = 1 << 50, 1 << 20
 CAPABILITIES = {"return-path": True, "switchover-ack": True, "events": True}
 
 
@@ -48,11 +48,16 @@ def _reach(vm, goals, *others):
 
 def _linger(source, target, enough):
     """Lets the guest go on until all of its memory went over once and enough() is true."""
+    def once():
+        return _reach(source, ["active"], target)["ram"]["dirty-sync-count"] >= 2
+
     def done():
-        now = _reach(source, ["active"], target)
-        return now["ram"]["dirty-sync-count"] >= 2 and enough()
-    _reach(source, ["active"], target)
+        return _reach(source, ["active"], target) and enough()
+    wait("the guest's memory to go over", once)
+    # That it goes over again and again meanwhile is of no use, and takes the guest's time.
+    source.cmd("migrate-set-parameters", max_bandwidth=SLOW)
     wait("work during the migration", done)
+    source.cmd("migrate-set-parameters", max_bandwidth=UNLIMITED)
 
 
 def migrate(source, target, uri, enough):

@@ -30,15 +30,17 @@ class LabError(Exception):
 
 def wait(what, ready, alive=lambda: None, watchdog=WATCHDOG):
     """Polls until ready() is true and returns that. alive() raises when waiting makes no sense."""
-    deadline = time.monotonic() + watchdog
+    begin = time.monotonic()
     while True:
         result = ready()
         if result:
             return result
         alive()
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - begin
+        if waited > watchdog:
             raise LabError(f"gave up waiting for {what} after {watchdog} s")
-        time.sleep(0.1)
+        # To look costs an emulated processor some time, so who waits long looks less often.
+        time.sleep(min(1, 0.1 + waited / 20))
 
 
 class VM:
