@@ -23,7 +23,6 @@
 #include "lib/mig_test.h"
 
 #define ST(name)	VFIO_DEVICE_STATE_##name
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 #define LIVES		4		/* openings of the device */
 #define FDS		3		/* data fds that are open at a time */
@@ -220,8 +219,7 @@ static void *walk_touches(void *arg)
 
 		switch (w->va ? pick(me, 4) : 3) {
 		case 0:
-			if (!sigsetjmp(mig_on_sigbus, 1))
-				*(volatile __u32 *)w->va;
+			mig_touch(w->va);
 			break;
 		case 1:
 			answer(w, "read of a BAR", result(pread(w->dev.fd, &value, 4, w->bar)),
@@ -231,8 +229,7 @@ static void *walk_touches(void *arg)
 			va = mmap(NULL, 4096, PROT_READ, MAP_SHARED, w->dev.fd, w->bar);
 			if (va == MAP_FAILED)
 				break;
-			if (!sigsetjmp(mig_on_sigbus, 1))
-				*(volatile __u32 *)va;
+			mig_touch(va);
 			munmap(va, 4096);
 			break;
 		case 3:
@@ -334,7 +331,7 @@ MIG_TEST_F(walk, everything_at_once)
 		w->unbinding = life & 1;
 		map_some_bar(w);
 		for (size_t i = 0; i < ARRAY_SIZE(walks); i++) {
-			walker[i] = (struct walker){ w, self->seed + life * 100 + i };
+			walker[i] = (struct walker){ .w = w, .seed = self->seed + life * 100 + i };
 			ASSERT_EQ(0, pthread_create(&walker[i].thread, NULL, walks[i], &walker[i]));
 		}
 		if (w->unbinding) {
@@ -342,7 +339,7 @@ MIG_TEST_F(walk, everything_at_once)
 			n = readlink(path, driver, sizeof(driver) - 1);
 			ASSERT_LT(0, n);
 			driver[n] = 0;
-			unbinder = (struct walker){ w };
+			unbinder = (struct walker){ .w = w };
 			ASSERT_EQ(0, pthread_create(&unbinder.thread, NULL, walk_unbind,
 						    &unbinder));
 		}

@@ -50,7 +50,7 @@ static const char *mig_bdf, *mig_bdf2;
  *	if (!sigsetjmp(mig_on_sigbus, 1))
  *		touch it;
  *
- * after mig_catch_sigbus(), in any thread.
+ * after mig_catch_sigbus(), in any thread; or mig_touch() if a read will do.
  */
 static _Thread_local sigjmp_buf mig_on_sigbus;
 
@@ -62,6 +62,15 @@ static inline void mig_sigbus(int sig)
 static inline int mig_catch_sigbus(void)
 {
 	return sigaction(SIGBUS, &(struct sigaction){ .sa_handler = mig_sigbus }, NULL);
+}
+
+/* Return: whether the mapping was open to a read */
+static inline bool mig_touch(volatile __u32 *va)
+{
+	if (sigsetjmp(mig_on_sigbus, 1))
+		return false;
+	(void)*va;
+	return true;
 }
 
 static inline void mig_close_fd(int fd)
