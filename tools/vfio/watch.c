@@ -212,15 +212,18 @@ static void pass(struct watch *watch, unsigned long long end)
 	fflush(stdout);
 }
 
-/* In which state a device is now. That it has none is told of one that the user has named. */
-static void tell_state(struct watch *watch, struct udev_device *device, bool named)
+/*
+ * In which state a device is now: in its order, for events of before may not have been read yet. That
+ * it has none is told of one that the user has named.
+ */
+static void keep_state(struct watch *watch, struct udev_device *device, bool named)
 {
 	const char *state = device_attr(device, "vfio_pci_mig/state");
 
 	if (state && !*state)
 		state = NULL;
 	if (state || named)
-		tell(watch, json_pack("{s:I, s:s, s:s, s:s?}", "time",
+		keep(watch, json_pack("{s:I, s:s, s:s, s:s?}", "time",
 				      (json_int_t)now(CLOCK_MONOTONIC), "device",
 				      device_bdf(device), "event", "state", "state", state));
 }
@@ -373,7 +376,7 @@ static int watch(struct udev_device **devices, bool calls)
 			   strerror(errno));
 	} else {
 		for (struct udev_device **device = shown; *device; device++)
-			tell_state(&watch, *device, shown == devices);
+			keep_state(&watch, *device, shown == devices);
 		ret = watch_events(&watch, signalfd(-1, &set, SFD_CLOEXEC));
 	}
 	watch_end(&watch);

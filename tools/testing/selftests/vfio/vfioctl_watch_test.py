@@ -11,11 +11,14 @@ them. Output is TAP.
 import glob
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 
-from hisi_ctl import DRIVER, PCI, Ctl, arguments, bind, sysfs_read, sysfs_write, tap, wait_for
+from hisi_ctl import (DRIVER, PCI, WATCHDOG, Ctl, arguments, bind, sysfs_read, sysfs_write, tap,
+                      wait_for)
 
 TRACING = "/sys/kernel/tracing"
 NOBODY = 65534
@@ -34,13 +37,16 @@ WALK = [
 
 
 class Watch:
-    """vfioctl watch in the background, tracing by the time the constructor returns."""
+    """vfioctl watch in the background. By the time the constructor returns it is tracing, and has
+    told of the state of the devices, if any are named."""
 
     def __init__(self, *args):
         self.process = subprocess.Popen(["vfioctl", "watch", *args], text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.instance = f"{TRACING}/instances/vfioctl-{self.process.pid}"
         wait_for("tracing", self.traces)
+        if ARGS.bdf in args or ARGS.other in args:
+            assert select.select([self.process.stdout], [], [], WATCHDOG)[0]
 
     def traces(self):
         assert self.process.poll() is None, self.process.communicate()
@@ -65,7 +71,7 @@ class Watch:
         return events
 
 
-def select(events, kind, bdf=None):
+def pick(events, kind, bdf=None):
     return [event for event in events
             if event["event"] == kind and (bdf is None or event["device"] == bdf)]
 
@@ -104,7 +110,7 @@ class Function:
             sysfs_read(f"{PCI}{self.bdf}/vfio_pci_mig/last_arc").split()[3])
 
     def compare(self, events):
-        arcs = select(events, "arc", self.bdf)
+        arcs = pick(events, "arc", self.bdf)
         assert [(arc["from"], arc["to"], arc["error"], arc["state"]) for arc in arcs] == self.arcs, arcs
         for at, duration in self.durations.items():
             assert arcs[at]["ns"] == duration, (at, arcs[at], duration)
@@ -118,21 +124,40 @@ def test_arcs():
         vf.fail()
         events = watch.events()
         vf.compare(events)
-    assert not select(events, "call") and not select(events, "lost"), events
+    assert not pick(events, "call") and not pick(events, "lost"), events
 
 
 def test_state_at_the_beginning():
     watch = Watch("--json", ARGS.bdf)
-    told = select(watch.events(), "state")
+    told = pick(watch.events(), "state")
     assert [(event["device"], event["state"]) for event in told] == [(ARGS.bdf, "closed")], told
     with Function(ARGS.bdf) as vf:
         vf.walk()
-        told = select(Watch("--json").events(), "state")
+        told = pick(Watch("--json").events(), "state")
         # The machine may have others, and some that cannot be migrated and have no state.
         there = {path.split("/")[-3]: state for path in glob.glob(f"{PCI}*/vfio_pci_mig/state")
                  if (state := sysfs_read(path))}
     assert {event["device"]: event["state"] for event in told} == {
         **there, ARGS.bdf: "RESUMING", ARGS.other: "closed"}, (told, there)
+
+
+def test_begins_in_the_middle():
+    """The state, and what happens before and after it, are told in their order."""
+    over = threading.Event()
+
+    def step():
+        while not over.is_set():
+            vf.ctl.cmd("set RUNNING_P2P")
+            vf.ctl.cmd("set RUNNING")
+
+    with Function(ARGS.bdf) as vf:
+        stepping = threading.Thread(target=step)
+        stepping.start()
+        watch = Watch("--json", ARGS.bdf)
+        over.set()
+        stepping.join()
+        events = watch.events()
+    assert len(pick(events, "state")) == 1 and pick(events, "arc"), events
 
 
 def test_resets():
@@ -206,8 +231,8 @@ def test_lost_events():
             vf.ctl.cmd("set RUNNING")
         watch.process.send_signal(signal.SIGCONT)
         events = watch.events()
-    missing = 2 * rounds - len(select(events, "arc"))
-    lost = [event["number"] for event in select(events, "lost")]
+    missing = 2 * rounds - len(pick(events, "arc"))
+    lost = [event["number"] for event in pick(events, "lost")]
     assert missing and lost, events
     assert None in lost or sum(lost) == missing, (lost, missing)
 
@@ -264,8 +289,8 @@ def test_no_driver():
 
 def main():
     return tap([(test.__name__.removeprefix("test_"), test) for test in (
-        test_arcs, test_state_at_the_beginning, test_resets, test_devices, test_calls, test_text,
-        test_lost_events, test_ends, test_errors, test_no_driver)])
+        test_arcs, test_state_at_the_beginning, test_begins_in_the_middle, test_resets, test_devices,
+        test_calls, test_text, test_lost_events, test_ends, test_errors, test_no_driver)])
 
 
 if __name__ == "__main__":
