@@ -241,7 +241,7 @@ class SharedWithPF(Scene):
     def restore(self):
         sysfs_write(f"{PCI}{self.pf}/sriov_numvfs", "0")
         bind(self.pf, "vfio-pci")
-        self.expect(self.pf, OPENS)
+        self.open(self.pf)
         unbind(self.pf)
         assert try_bind(self.pf, self.own) is None, self.own
 
