@@ -31,9 +31,6 @@ from vm import LabError, Load, wait
 FATAL = ("mismatches", "errors", "lost", "hung", "duplicates", "software", "refused", "inflight")
 # Counters of the model that say what is, not what has been.
 GAUGES = ("in-flight", "max-in-flight", "posted")
-# What the kernel's own driver is known to do wrong. With the controls in the PF's window it rings
-# the VF's event queues at an offset that is in the window of the next VF.
-KNOWN_VIOLATIONS = {("hisi_acc_vfio_pci", "v4"): {"neighbour-window"}}
 # More kernel memory with each migration than the noise of a working system (KiB)
 GROWTH = 32
 # What the guest can do with an accelerator; guest/workloads/ says what that is. The time of a job
@@ -189,7 +186,7 @@ class Demo:
     def violations(self, driver):
         """Kinds and numbers of violations since the last call, but for those that are known."""
         before, self.seen = self.seen, self.violation_counts()
-        known = KNOWN_VIOLATIONS.get((driver, self.report.facts["hw"]), set())
+        known = server.KNOWN_VIOLATIONS.get((driver, self.report.facts["hw"]), set())
         return {kind: count for kind, count in (self.seen - before).items() if kind not in known}
 
     # What the arcs cost, with nothing but one idle guest program on the VF

@@ -10,6 +10,9 @@ from qmp import QMP
 # PCI device IDs of the physical functions
 PF_IDS = {"0xa250": "zip", "0xa255": "sec", "0xa258": "hpre"}
 KINDS = tuple(PF_IDS.values())
+# What a driver is known to do wrong in a hardware mode. With the controls in the PF's window the
+# kernel's own rings the VF's event queues at an offset that is in the window of the next VF.
+KNOWN_VIOLATIONS = {("hisi_acc_vfio_pci", "v4"): {"neighbour-window"}}
 
 
 def sysfs(path):
