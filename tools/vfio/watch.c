@@ -213,8 +213,8 @@ static void pass(struct watch *watch, unsigned long long end)
 }
 
 /*
- * In which state a device is now: in its order, for events of before may not have been read yet. That
- * it has none is told of one that the user has named.
+ * In which state a device is now: in its order, for events of before may not have been read yet.
+ * That it has none is told of one that the user has named.
  */
 static void keep_state(struct watch *watch, struct udev_device *device, bool named)
 {
