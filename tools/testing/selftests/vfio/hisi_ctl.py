@@ -3,9 +3,11 @@
 under remote control."""
 
 import argparse
+import collections
 import os
 import subprocess
 import sys
+import threading
 import time
 import traceback
 
@@ -100,6 +102,31 @@ def create_vfs(pf, count):
     sysfs_write(f"{PCI}{pf}/sriov_numvfs", "0")
     sysfs_write(f"{PCI}{pf}/sriov_numvfs", str(count))
     return [os.path.basename(os.readlink(f"{PCI}{pf}/virtfn{n}")) for n in range(count)]
+
+
+class Storm(threading.Thread):
+    """Does something again and again, and counts what comes of it."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act, self.outcomes, self.error, self.over = act, collections.Counter(), None, False
+
+    def run(self):
+        try:
+            while not self.over:
+                self.outcomes[self.act()] += 1
+        except (AssertionError, OSError) as error:
+            self.error = error
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        self.join()
+        if self.error:
+            raise self.error
 
 
 class Ctl:

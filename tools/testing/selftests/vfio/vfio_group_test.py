@@ -23,12 +23,11 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 import uuid
 
-from hisi_ctl import (DRIVER, PCI, WATCHDOG, bind, create_vfs, driver_of, sysfs_read, sysfs_write,
-                      tap, unbind)
+from hisi_ctl import (DRIVER, PCI, WATCHDOG, Storm, bind, create_vfs, driver_of, sysfs_read,
+                      sysfs_write, tap, unbind)
 from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, VFIO_PF_WARNINGS, Group, Refused, Scene,
                        cases, device_call, diagnosis, group_of, scene_arguments, try_bind,
                        try_open)
@@ -40,31 +39,6 @@ TIMES = 3
 def check_groups(bdf, other, number):
     groups = {group_of(bdf), group_of(other)}
     assert len(groups) == number, f"{bdf} and {other} are in {groups}"
-
-
-class Storm(threading.Thread):
-    """Does something again and again, and counts what comes of it."""
-
-    def __init__(self, act):
-        super().__init__()
-        self.act, self.outcomes, self.error, self.over = act, collections.Counter(), None, False
-
-    def run(self):
-        try:
-            while not self.over:
-                self.outcomes[self.act()] += 1
-        except (AssertionError, OSError) as error:
-            self.error = error
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        self.join()
-        if self.error:
-            raise self.error
 
 
 def outlast(storms, act, wanted):

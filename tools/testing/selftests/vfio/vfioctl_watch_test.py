@@ -15,10 +15,9 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 
-from hisi_ctl import (DRIVER, PCI, WATCHDOG, Ctl, arguments, bind, sysfs_read, sysfs_write, tap,
-                      wait_for)
+from hisi_ctl import (DRIVER, PCI, WATCHDOG, Ctl, Storm, arguments, bind, sysfs_read, sysfs_write,
+                      tap, wait_for)
 
 TRACING = "/sys/kernel/tracing"
 NOBODY = 65534
@@ -143,19 +142,13 @@ def test_state_at_the_beginning():
 
 def test_begins_in_the_middle():
     """The state, and what happens before and after it, are told in their order."""
-    over = threading.Event()
-
     def step():
-        while not over.is_set():
-            vf.ctl.cmd("set RUNNING_P2P")
-            vf.ctl.cmd("set RUNNING")
+        vf.ctl.cmd("set RUNNING_P2P")
+        vf.ctl.cmd("set RUNNING")
 
     with Function(ARGS.bdf) as vf:
-        stepping = threading.Thread(target=step)
-        stepping.start()
-        watch = Watch("--json", ARGS.bdf)
-        over.set()
-        stepping.join()
+        with Storm(step):
+            watch = Watch("--json", ARGS.bdf)
         events = watch.events()
     assert len(pick(events, "state")) == 1 and pick(events, "arc"), events
 
