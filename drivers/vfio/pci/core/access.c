@@ -39,14 +39,12 @@ void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open)
 	const loff_t end = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX);
 
 	lockdep_assert_held(&fsm->lock);
-	if (fsm->gate_open == open)
-		return;
 
 	down_write(&fsm->gate);
-	fsm->gate_open = open;
-	if (!open)
+	if (fsm->gate_open && !open)
 		unmap_mapping_range(fsm->mdev->core.vdev.inode->i_mapping, start, end - start,
 				    true);
+	fsm->gate_open = open;
 	up_write(&fsm->gate);
 }
 
@@ -54,10 +52,22 @@ void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open)
 static bool gate_enter(struct vfio_pci_mig_fsm *fsm)
 {
 	down_read(&fsm->gate);
-	/* After a reset the device runs, even if nobody came by yet to say so. */
-	if (fsm->gate_open || vfio_pci_mig_fsm_reset_pending(fsm))
+	if (fsm->gate_open)
 		return true;
 	up_read(&fsm->gate);
+
+	/*
+	 * After a reset the device runs, even if nobody came by yet to say so. The gate is opened,
+	 * not passed: whoever closes it next has to know that there is somebody to keep out.
+	 */
+	down_write(&fsm->gate);
+	if (vfio_pci_mig_fsm_reset_opens(fsm))
+		fsm->gate_open = true;
+	if (fsm->gate_open) {
+		downgrade_write(&fsm->gate);
+		return true;
+	}
+	up_write(&fsm->gate);
 	return false;
 }
 
@@ -134,15 +144,20 @@ static ssize_t mig_rw(struct vfio_device *vdev, char __user *buf, size_t count, 
 	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
 	bool config = VFIO_PCI_OFFSET_TO_INDEX(*ppos) == VFIO_PCI_CONFIG_REGION_INDEX;
 	ssize_t ret = clip_access(vdev, count, *ppos);
+	unsigned int resets;
 
 	if (ret < 0)
 		return ret;
 	if (fsm && !config)
 		return gated_rw(vdev, buf, ret, ppos, write);
 
-	ret = core_rw(vdev, buf, ret, ppos, write);
+	if (!fsm || !write)
+		return core_rw(vdev, buf, ret, ppos, write);
+
+	resets = vfio_pci_mig_resets(vfio_pci_mig_device(vdev));
+	ret = core_rw(vdev, buf, ret, ppos, true);
 	/* The write may have been a function level reset. */
-	if (fsm && write && vfio_pci_mig_fsm_reset_pending(fsm))
+	if (vfio_pci_mig_fsm_reset_since(fsm, resets))
 		vfio_pci_mig_fsm_reset_by_user(fsm);
 	return ret;
 }

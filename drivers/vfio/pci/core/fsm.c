@@ -151,6 +151,48 @@ bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm)
 }
 
 /**
+ * vfio_pci_mig_fsm_reset_opens() - Does the device run because of a reset nobody has completed?
+ * @fsm: the state of migration
+ *
+ * Not while the back end is at it, whose arc a reset makes fail, and not after a reset that does
+ * not put right what was broken since it began.
+ *
+ * Context: any; takes a spinlock.
+ * Return: the answer.
+ */
+bool vfio_pci_mig_fsm_reset_opens(struct vfio_pci_mig_fsm *fsm)
+{
+	bool opens;
+
+	spin_lock(&fsm->reset_lock);
+	opens = fsm->reset_pending && !fsm->entered &&
+		(int)(fsm->resets_done - fsm->repair) >= 0;
+	spin_unlock(&fsm->reset_lock);
+	return opens;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_reset_opens);
+
+/**
+ * vfio_pci_mig_fsm_reset_since() - Has the calling thread reset the device?
+ * @fsm: the state of migration
+ * @resets: vfio_pci_mig_resets() of before
+ *
+ * Context: any; takes a spinlock.
+ * Return: whether the last reset began later than that, by this thread, and is over.
+ */
+bool vfio_pci_mig_fsm_reset_since(struct vfio_pci_mig_fsm *fsm, unsigned int resets)
+{
+	bool since;
+
+	spin_lock(&fsm->reset_lock);
+	since = fsm->resets != resets && fsm->resets == fsm->resets_done &&
+		fsm->resetter == current;
+	spin_unlock(&fsm->reset_lock);
+	return since;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_reset_since);
+
+/**
  * vfio_pci_mig_fsm_reset_by_user() - Complete a reset that the user himself has asked for
  * @fsm: the state of migration
  */
@@ -178,6 +220,7 @@ int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm)
 	fsm->resets_entry = fsm->resets;
 	if (fsm->resets != fsm->resets_done || fsm->reset_pending)
 		ret = -EBUSY;
+	fsm->entered = !ret;
 	spin_unlock(&fsm->reset_lock);
 	return ret;
 }
@@ -208,6 +251,10 @@ int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
 		ret = ret ?: -EIO;
 	}
 	fsm_complete_reset(fsm);
+
+	spin_lock(&fsm->reset_lock);
+	fsm->entered = false;
+	spin_unlock(&fsm->reset_lock);
 	return ret;
 }
 
@@ -283,6 +330,7 @@ void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev)
 
 	spin_lock(&fsm->reset_lock);
 	fsm->resets++;
+	fsm->resetter = current;
 	spin_unlock(&fsm->reset_lock);
 	trace_vfio_pci_mig_reset(mdev->core.vdev.dev, false);
 }
@@ -590,9 +638,14 @@ int vfio_pci_mig_fsm_open(struct vfio_pci_mig_device *mdev)
 		ret = fsm->ops->open(mdev);
 	if (!ret) {
 		fsm->mdev = mdev;
-		/* Enabling the device reset it, whether or not that could be told. */
-		vfio_pci_mig_reset_done(mdev);
-		fsm->repair = fsm->resets;
+		/*
+		 * Enabling the device reset it, whether or not that could be told. Another reset
+		 * may have begun since.
+		 */
+		spin_lock(&fsm->reset_lock);
+		fsm->reset_pending = true;
+		fsm->repair = fsm->resets_done;
+		spin_unlock(&fsm->reset_lock);
 		fsm_complete_reset(fsm);
 		fsm->reset_unseen = false;
 	}

@@ -65,13 +65,16 @@ struct vfio_pci_mig_last_arc {
  * @file: the session in progress; written under @lock and @reset_lock
  * @gate: held for reading across each access of the user to the device, for writing to change
  *	@gate_open
- * @gate_open: whether the user may reach the device; written under @lock and @gate
+ * @gate_open: whether the user may reach the device; protected by @gate
  * @core_vm_ops: what vfio-pci does about faults
  * @reset_lock: all that a reset callback takes
  * @resets: counts beginnings of resets; protected by @reset_lock
  * @resets_done: what @resets was when the last reset ended; protected by @reset_lock
+ * @resetter: the thread that began the last reset, for comparison only; protected by @reset_lock
  * @resets_entry: what @resets was when the callback that runs was entered; protected by @lock
- * @repair: number of the first reset that puts right a device in ERROR; protected by @lock
+ * @entered: the back end does something to the device; written under @lock and @reset_lock
+ * @repair: number of the first reset that puts right a device in ERROR; written under @lock and
+ *	@reset_lock
  * @reset_pending: the device was reset and whoever takes @lock next completes that; protected by
  *	@reset_lock
  * @op_stat: statistics of the callbacks; protected by @reset_lock
@@ -96,7 +99,9 @@ struct vfio_pci_mig_fsm {
 	spinlock_t reset_lock;
 	unsigned int resets;
 	unsigned int resets_done;
+	const struct task_struct *resetter;
 	unsigned int resets_entry;
+	bool entered;
 	unsigned int repair;
 	bool reset_pending;
 	struct vfio_pci_mig_op_stat op_stat[VFIO_PCI_MIG_OP_NR];
@@ -121,6 +126,8 @@ int vfio_pci_mig_fsm_lock_killable(struct vfio_pci_mig_fsm *fsm);
 void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm);
 bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm);
 void vfio_pci_mig_fsm_reset_by_user(struct vfio_pci_mig_fsm *fsm);
+bool vfio_pci_mig_fsm_reset_opens(struct vfio_pci_mig_fsm *fsm);
+bool vfio_pci_mig_fsm_reset_since(struct vfio_pci_mig_fsm *fsm, unsigned int resets);
 int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm);
 int vfio_pci_mig_fsm_wake(struct vfio_pci_mig_fsm *fsm);
 int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret);

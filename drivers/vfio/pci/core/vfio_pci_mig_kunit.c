@@ -40,6 +40,7 @@ struct fake {
 
 	const char *at;		/* the callback that goes wrong; there */
 	bool reset;		/* the device is reset, */
+	bool opened;		/* (and its user let in at once) */
 	bool broken;		/* and breaks, */
 	int err;		/* or only fails */
 	char log[128];		/* callbacks; "file" if one came, "end" if the last one died */
@@ -98,8 +99,10 @@ static int called(struct vfio_pci_mig_device *mdev, const char *name)
 	note(f, name);
 	if (!f->at || strcmp(f->at, name))
 		return 0;
-	if (f->reset)
+	if (f->reset) {
 		reset_device(f);
+		f->opened = vfio_pci_mig_fsm_reset_opens(mdev->fsm);
+	}
 	return f->broken ? vfio_pci_mig_broken(mdev, f->err) : f->err;
 }
 
@@ -533,6 +536,7 @@ static void outcome_reset(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, at_moment(f, m, i ? ERRNO : 0, i > 1, true), -EBUSY);
 		if (f->file && !f->ended)
 			KUNIT_EXPECT_TRUE(test, dead(f));
+		KUNIT_EXPECT_FALSE(test, f->opened);
 		KUNIT_EXPECT_EQ(test, state(f), S(ERROR));
 		KUNIT_EXPECT_EQ(test, data_size(f), STREAM_MAX);
 		snprintf(want, sizeof(want), "%s%s reset%s", m->calls, !i && m->then ? m->then : "",
@@ -542,6 +546,10 @@ static void outcome_reset(struct kunit *test)
 		all_well(f);
 		close_file(f);
 		EXPECT_SET(f, S(PRE_COPY), -EIO, S(ERROR), "");
+		/* The end of one that began before puts nothing right. */
+		vfio_pci_mig_reset_done(f->mdev);
+		KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(f->mdev->fsm));
+		EXPECT_SET(f, S(PRE_COPY), -EIO, S(ERROR), "reset");
 		reset_device(f);
 		EXPECT_SET(f, S(PRE_COPY), 0, S(PRE_COPY), "reset precopy file");
 		KUNIT_EXPECT_EQ(test, read_some(f, 1), 1);
@@ -578,6 +586,40 @@ static void reset_unasked(struct kunit *test)
 	if (surprising(from))
 		EXPECT_SET(f, S(STOP_COPY), -EBUSY, S(RUNNING), "");
 	EXPECT_SET(f, S(STOP_COPY), 0, S(STOP_COPY), "drain stop save0 file");
+}
+
+/* After it the device runs, before anybody has completed that. */
+static void reset_opens(struct kunit *test)
+{
+	struct fake *f = test->priv;
+	struct vfio_pci_mig_fsm *fsm = f->mdev->fsm;
+
+	begin(f, *(const u8 *)test->param_value);
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	vfio_pci_mig_reset_prepare(f->mdev);
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	vfio_pci_mig_reset_done(f->mdev);
+	KUNIT_EXPECT_TRUE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+}
+
+/* Whose it was */
+static void reset_since(struct kunit *test)
+{
+	struct fake *f = test->priv;
+	struct vfio_pci_mig_fsm *fsm = f->mdev->fsm;
+	unsigned int resets = vfio_pci_mig_resets(f->mdev);
+
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	reset_device(f);
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	vfio_pci_mig_reset_prepare(f->mdev);
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	vfio_pci_mig_reset_done(f->mdev);
+	KUNIT_EXPECT_TRUE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	resets = vfio_pci_mig_resets(f->mdev);
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
 }
 
 /* A second one does not make the first forgotten, although the device was RUNNING by then. */
@@ -642,6 +684,20 @@ static void reset_begun(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, write_until(f, STREAM_LEN, STREAM_LEN), -EBUSY);
 	vfio_pci_mig_reset_done(f->mdev);
 	EXPECT_SET(f, S(STOP), -EBUSY, S(RUNNING), "reset end");
+}
+
+/* Nor when it began before the device was opened. */
+static void reset_begun_before_open(struct kunit *test)
+{
+	struct fake *f = test->priv;
+
+	vfio_pci_mig_fsm_close(f->mdev);
+	all_well(f);
+	vfio_pci_mig_reset_prepare(f->mdev);
+	KUNIT_ASSERT_EQ(test, vfio_pci_mig_fsm_open(f->mdev), 0);
+	EXPECT_SET(f, S(STOP), -EBUSY, S(RUNNING), "open reset");
+	vfio_pci_mig_reset_done(f->mdev);
+	EXPECT_SET(f, S(STOP), 0, S(STOP), "reset drain stop");
 }
 
 /* A device that is only passed through has resets too. */
@@ -950,9 +1006,12 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(outcome_reset, moment_gen_params),
 	KUNIT_CASE_PARAM(reset_unasked, state_gen_params),
 	KUNIT_CASE_PARAM(reset_unasked_twice, state_gen_params),
+	KUNIT_CASE_PARAM(reset_opens, state_gen_params),
+	KUNIT_CASE(reset_since),
 	KUNIT_CASE(reset_in_reset),
 	KUNIT_CASE(reset_before_arc),
 	KUNIT_CASE(reset_begun),
+	KUNIT_CASE(reset_begun_before_open),
 	KUNIT_CASE(reset_without_fsm),
 	KUNIT_CASE_PARAM(read_pieces, chunk_gen_params),
 	KUNIT_CASE(read_across),

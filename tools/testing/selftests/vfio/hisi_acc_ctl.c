@@ -4,9 +4,11 @@
  * be given jobs between the states of a migration, as long as the program lives.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/hisi_acc.h"
 #include "lib/mig_ctl.h"
@@ -44,11 +46,27 @@ static void cmd_unfinished(struct mig_ctl *ctl)
 	ctl_ok("%u", hacc_unfinished(ctl->priv));
 }
 
+/* The kernel touches it, which answers with an errno, not with a signal. */
+static void cmd_touch(struct mig_ctl *ctl)
+{
+	const struct hacc *a = ctl->priv;
+	int fd[2], ret;
+
+	ret = pipe2(fd, O_CLOEXEC) ? -errno : 0;
+	if (!ret) {
+		ret = write(fd[1], (const void *)a->regs, 4) < 0 ? -errno : 0;
+		close(fd[0]);
+		close(fd[1]);
+	}
+	answer(ctl, ret);
+}
+
 static const struct mig_command commands[] = {
 	{ "start", "\t\tset up the queues, as a guest's driver does", cmd_start },
 	{ "post", "[JOBS]\tpost so many jobs on each queue, or as many as fit", cmd_post },
 	{ "wait", "\t\tuntil all posted jobs are done and right", cmd_wait },
 	{ "unfinished", "\tposted jobs without a completion in memory", cmd_unfinished },
+	{ "touch", "\t\ta register, through the mapping", cmd_touch },
 	{ NULL, NULL, NULL },
 };
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from contextlib import closing
 
-from hisi_ctl import Ctl, Models, arguments, function_of, tap
+from hisi_ctl import PCI, Ctl, Models, arguments, function_of, sysfs_write, tap
 
 # Of the guest of hisi_acc_ctl
 QUEUES = 4
@@ -29,7 +29,8 @@ CONTINUE = [("clear", ""), ("set RUNNING", "ok")] + WORK
 SAVE = [("set STOP_COPY", "ok"), ("read {file}", "ok 176 end")]
 
 # (name, [(what to do, how the answer begins)]). "fault", "clear" and "model" are for the
-# accelerator, "paused" waits for it, the rest is for hisi_acc_ctl.
+# accelerator, "paused" waits for it, "outside" is a reset that the
+# user did not ask for, the rest is for hisi_acc_ctl.
 CASES = [
     # The pause was begun by an arc that had to report success before it was over.
     ("pause_refused", [
@@ -72,6 +73,12 @@ CASES = [
     ("load_fails", SAVE + [
         ("set STOP", "ok"), ("set RESUMING", "ok"), (f"fault mailbox-fail:{{fn}}:{CQC_BT}", ""),
         ("write {file}", "err EIO"), ("state", "ok ERROR"), ("set STOP", "err EIO")]),
+
+    # Who was let in by a reset that brought it back is kept out again when it is stopped.
+    ("error_then_reset_from_outside", [
+        ("fault pause-stuck:{fn}", ""), ("set STOP", "err ETIMEDOUT"), ("state", "ok ERROR"),
+        ("touch", "err EFAULT"), ("clear", ""), ("outside", ""), ("touch", "ok"),
+        ("set STOP", "ok"), ("touch", "err EFAULT"), ("set RUNNING", "ok"), ("touch", "ok")]),
 
     # A live function that is not loaded after all does not go on by itself either.
     ("load_fails_and_stays_stopped", [
@@ -171,8 +178,9 @@ def matrix_cases(names):
 class Run:
     """One guest under remote control, and the accelerator's faults."""
 
-    def __init__(self, models, ctl, kind, function):
-        self.models, self.ctl, self.kind, self.function = models, ctl, kind, function
+    def __init__(self, models, ctl, bdf):
+        self.models, self.ctl, self.bdf = models, ctl, bdf
+        self.kind, self.function = function_of(bdf)
         self.longest = {}
         self.fault = None
 
@@ -190,6 +198,8 @@ class Run:
             self.set_fault("none")
         elif command == "paused":
             self.await_pause()
+        elif command == "outside":
+            sysfs_write(f"{PCI}{self.bdf}/reset", "1")
         elif command.startswith("fault "):
             self.set_fault(command.removeprefix("fault "))
         elif command.startswith("model "):
@@ -228,7 +238,7 @@ def main():
     cases = list(matrix_cases(names)) if args.matrix else CASES
     ctl = Ctl(args.bdf, args.mode)
     with closing(Models()) as models, tempfile.TemporaryDirectory() as scratch:
-        run = Run(models, ctl, kind, function)
+        run = Run(models, ctl, args.bdf)
         status = tap([(name, lambda steps=steps, file=os.path.join(scratch, str(number)):
                        run.case(steps, names | {"file": file}))
                       for number, (name, steps) in enumerate(cases)])
