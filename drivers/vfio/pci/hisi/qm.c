@@ -97,6 +97,15 @@ static u32 qm_read(struct hisi_vfio_device *hv, u32 reg)
 	return readl(hv->qm->io_base + reg);
 }
 
+/*
+ * Of a function that is gone all registers are all ones, but so may be those that its guest writes.
+ * This one is the hardware's alone.
+ */
+static bool qm_gone(struct hisi_vfio_device *hv)
+{
+	return PCI_POSSIBLE_ERROR(qm_read(hv, QM_WB_DONE));
+}
+
 static void qm_write(struct hisi_vfio_device *hv, u32 reg, u32 val)
 {
 	writel(val, hv->qm->io_base + reg);
@@ -238,7 +247,7 @@ int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready)
 {
 	u32 val = qm_read(hv, QM_STATE);
 
-	if (PCI_POSSIBLE_ERROR(val))
+	if (PCI_POSSIBLE_ERROR(val) && qm_gone(hv))
 		return -EIO;
 	*ready = !(val & QM_STATE_NOT_READY);
 	return 0;
@@ -295,15 +304,17 @@ bool hv_qm_messages_answered(struct hisi_vfio_device *hv)
  * hv_qm_writeback() - Bring the queue contexts in memory up to date with those in the function
  * @hv: a paused VF
  *
- * Return: 0 or -ETIMEDOUT.
+ * Return: 0, -ETIMEDOUT, or -EIO if the function does not answer any more.
  */
 int hv_qm_writeback(struct hisi_vfio_device *hv)
 {
 	u32 done;
+	int ret;
 
 	qm_write(hv, QM_WB_START, 1);
-	return read_poll_timeout(qm_read, done, done & 1, QM_POLL_US, QM_WB_TIMEOUT_US, false,
-				 hv, QM_WB_DONE);
+	ret = read_poll_timeout(qm_read, done, done & 1, QM_POLL_US, QM_WB_TIMEOUT_US, false,
+				hv, QM_WB_DONE);
+	return PCI_POSSIBLE_ERROR(done) ? -EIO : ret;
 }
 
 /* Where the function's tables of queue contexts are; 0 if it was not told. */
@@ -336,8 +347,7 @@ int hv_qm_save(struct hisi_vfio_device *hv, struct hisi_acc_mig_record *rec)
 		rec->eqc[i] = cpu_to_le32(qm_read(hv, hv->layout->eqc + i * sizeof(u32)));
 		rec->aeqc[i] = cpu_to_le32(qm_read(hv, hv->layout->aeqc + i * sizeof(u32)));
 	}
-	/* Words 4 and 5 of a context are zero in a function that is there. */
-	if (PCI_POSSIBLE_ERROR(le32_to_cpu(rec->eqc[4])))
+	if (PCI_POSSIBLE_ERROR(le32_to_cpu(rec->eqc[4])) && qm_gone(hv))
 		return -EIO;
 
 	ret = read_tables(hv, &sqc_addr, &cqc_addr);
@@ -432,7 +442,7 @@ int hv_qm_run(struct hisi_vfio_device *hv)
 	u16 eq_head, aeq_head;
 	int ret;
 
-	if (PCI_POSSIBLE_ERROR(mask))
+	if (PCI_POSSIBLE_ERROR(mask) && qm_gone(hv))
 		return -EIO;
 
 	ret = read_tables(hv, &sqc_addr, &cqc_addr);

@@ -62,7 +62,8 @@ static bool hv_forget(struct hisi_vfio_device *hv)
 	bool overtaken;
 
 	flush_work(&hv->drain_work);
-	overtaken = hv->drain_overtaken;
+	/* A pause that was refused has stopped nothing. */
+	overtaken = hv->drain_overtaken && (!hv->drain_err || hv->drain_err == -ETIMEDOUT);
 	hv->drain_overtaken = false;
 	hv->drain_err = 0;
 	hv->used_at_drain = false;

@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <pthread.h>
 #include <linux/hisi_acc_mig.h>
+#include <linux/pci_regs.h>
 
 #include "lib/hisi_migrate.h"
 #include "lib/mig_test.h"
@@ -318,13 +319,16 @@ static void turn_round(FIXTURE_DATA(acc) *self)
  * A reset that the VMM did not ask for, between stop and save say, must not look like a migration
  * that went well: the next arc fails, once. The VF itself is as new.
  */
-MIG_TEST_F(acc, reset_from_outside)
+static void check_reset_from_outside(struct __test_metadata *_metadata, FIXTURE_DATA(acc) *self,
+				     bool config)
 {
 	ASSERT_EQ(0, hacc_start(&self->a));
 	MIG_EVERY_STATE(state, self->flags) {
 		ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
 		ASSERT_EQ(0, mig_set(self->src, state, NULL));
 		ASSERT_EQ(0, vdev_reset_from_outside(self->src));
+		if (config)
+			ASSERT_EQ(0, vdev_config_write16(self->src, PCI_INTERRUPT_LINE, 0));
 		EXPECT_EQ(state == ST(RUNNING) ? 0 : -EBUSY,
 			  mig_set(self->src, ST(STOP), NULL)) {
 			ABOUT(state, ST(STOP));
@@ -333,6 +337,47 @@ MIG_TEST_F(acc, reset_from_outside)
 		ASSERT_EQ(0, hacc_attach(&self->a, self->src));
 		ASSERT_EQ(0, hacc_start(&self->a));
 		EXPECT_EQ(0, hacc_work(&self->a, 10)) ABOUT(state, ST(RUNNING));
+	}
+}
+
+MIG_TEST_F(acc, reset_from_outside)
+{
+	check_reset_from_outside(_metadata, self, false);
+}
+
+/* A VMM that writes to configuration space, as it does when it loads, has not asked for it either. */
+MIG_TEST_F(acc, reset_from_outside_then_config)
+{
+	check_reset_from_outside(_metadata, self, true);
+}
+
+/*
+ * Where the guest may write it can write all ones, of which a function that is gone consists: that
+ * keeps nobody from stopping it, saving it, and letting it go on.
+ */
+MIG_TEST_F(acc, all_ones)
+{
+	static const unsigned int regs[] = {
+		HACC_REG_VF_STATE, HACC_REG_MSG_MASK, HACC_REG_PAGE_SIZE, HACC_REG_AEQ_MASK,
+	};
+
+	self->a.cfg.eqc_unused = ~0;
+	ASSERT_EQ(0, hacc_start(&self->a));
+	for (size_t i = 0; i < ARRAY_SIZE(regs); i++) {
+		__u32 old = hacc_read(&self->a, regs[i]);
+
+		hacc_write(&self->a, regs[i], ~0);
+		EXPECT_EQ(0, hacc_work(&self->a, JOBS));
+		EXPECT_EQ(0, mig_set(self->src, ST(STOP), NULL)) ABOUT(ST(RUNNING), ST(STOP));
+		EXPECT_EQ(0, mig_set(self->src, ST(STOP_COPY), NULL)) {
+			ABOUT(ST(STOP), ST(STOP_COPY));
+		}
+		EXPECT_EQ(0, mig_set(self->src, ST(RUNNING), NULL)) {
+			ABOUT(ST(STOP_COPY), ST(RUNNING));
+			TH_LOG("register 0x%x", regs[i]);
+		}
+		EXPECT_EQ(0, hacc_work(&self->a, JOBS));
+		hacc_write(&self->a, regs[i], old);
 	}
 }
 
@@ -510,6 +555,7 @@ MIG_TEST_F(acc, registers_travel)
 {
 	static const unsigned int regs[] = {
 		HACC_REG_AEQ_MASK, HACC_REG_EQ_MASK, HACC_REG_PAGE_SIZE, HACC_REG_VF_STATE,
+		HACC_REG_MSG_MASK,
 	};
 	__u32 before[ARRAY_SIZE(regs)];
 	unsigned int unfinished;

@@ -333,6 +333,9 @@ MIG_TEST_F(stream, poisoned)
 	EXPECT_GT(0, mig_set(&self->dev, ST(RUNNING), NULL));
 	close(fd);
 	ASSERT_EQ(0, vdev_reset(&self->dev));
+	/* And what was accepted once says nothing about the next. */
+	EXPECT_EQ(0, load(&self->dev, self->stream.data, self->stream.len, MIG_BULK));
+	EXPECT_EQ(0, refused(&self->dev, bad, self->stream.len, MIG_BULK));
 	EXPECT_EQ(0, load(&self->dev, self->stream.data, self->stream.len, MIG_BULK));
 	free(bad);
 }

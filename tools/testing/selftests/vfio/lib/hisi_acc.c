@@ -23,7 +23,6 @@
 #define   CAP_MESSAGES		(1u << 11)
 #define   CAP_PREFETCH		(1u << 14)
 #define REG_MSG_SOURCE		0x20
-#define REG_MSG_MASK		0x24
 
 enum { MB_SQC, MB_CQC, MB_EQC, MB_AEQC, MB_SQC_BT, MB_CQC_BT, MB_SQC_VFT };
 enum { DB_SQ, DB_CQ, DB_EQ, DB_AEQ };
@@ -287,6 +286,8 @@ static int start_event_queue(struct hacc *a, unsigned int opcode, const volatile
 
 	eqc[1] = hacc_iova(a, ring);
 	eqc[2] = hacc_iova(a, ring) >> 32;
+	eqc[4] = a->cfg.eqc_unused;
+	eqc[5] = a->cfg.eqc_unused;
 	eqc[6] = (depth - 1) | 1u << 16;
 	memset((void *)ring, 0, 4 * depth);
 	memcpy(a->ctx, eqc, sizeof(eqc));
@@ -309,7 +310,7 @@ int hacc_start(struct hacc *a)
 	caps = hacc_read(a, REG_CAPS);
 	if (caps & CAP_MESSAGES) {
 		hacc_write(a, REG_MSG_SOURCE, 1);
-		hacc_write(a, REG_MSG_MASK, hacc_read(a, REG_MSG_MASK) & ~1u);
+		hacc_write(a, HACC_REG_MSG_MASK, hacc_read(a, HACC_REG_MSG_MASK) & ~1u);
 	}
 	memset(a->tables, 0, 2 * MAX_VF_QUEUES * CTX_SIZE);
 	ret = start_event_queue(a, MB_EQC, a->eq, a->cfg.eq_depth);

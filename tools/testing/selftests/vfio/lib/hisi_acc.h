@@ -26,6 +26,7 @@
 /* Function registers that a migration has to bring along. */
 #define HACC_REG_AEQ_MASK	0x04
 #define HACC_REG_EQ_MASK	0x0c
+#define HACC_REG_MSG_MASK	0x24
 #define HACC_REG_PAGE_SIZE	0x34
 #define HACC_REG_VF_STATE	0x60
 
@@ -47,6 +48,7 @@ struct hacc_config {
 	unsigned int depth;		/* of each SQ and CQ */
 	unsigned int eq_depth;
 	unsigned int job_len;		/* bytes of plain data, at most HACC_JOB_MAX */
+	__u32 eqc_unused;		/* in words of the event queues' contexts that mean nothing */
 };
 
 #define HACC_JOB_MAX		3072
