@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Work for HPRE. RSA: encrypt, compare with software, decrypt, compare. DH and ECDH: two sides with
- * new secrets in each round make their public keys, and from each other's one shared secret; what
- * software makes of a secret is seen in the first round, as it takes its time.
+ * Work for HPRE. RSA: encrypt, compare with software, decrypt, compare. DH and ECDH: two sides make
+ * their public keys, and from each other's one shared secret. One has a new secret in each round;
+ * the public key of the other is known from software, which takes its time and makes it once.
  */
 
 #include <crypto/akcipher.h>
@@ -165,12 +165,14 @@ static int kpp_begin(struct acc_lane *lane, int (*give)(struct crypto_kpp *kpp, 
 {
 	u8 secret[2][HPRE_SECRET];
 
-	acc_random(secret[0], sizeof(secret), lane->round);
+	/* Side 0 has the same one in all rounds, so that its public key is known. */
+	acc_random(secret[0], HPRE_SECRET, 0);
+	acc_random(secret[1], HPRE_SECRET, lane->round);
 	/* smaller than the order of the curve */
 	secret[0][0] &= 0x7f;
 	secret[1][0] &= 0x7f;
 	return give(lane->tfm->hw[0], secret[0]) ?: give(lane->tfm->hw[1], secret[1]) ?:
-	       give(lane->tfm->soft, secret[0]);
+	       (lane->soft_req ? give(lane->tfm->soft, secret[0]) : 0);
 }
 
 static int dh_begin(struct acc_lane *lane)
@@ -198,7 +200,7 @@ static int kpp_submit(struct acc_lane *lane, struct acc_job *job)
 }
 
 /* Software makes the public key of side 0 from its secret. */
-static bool kpp_check_soft(struct acc_lane *lane)
+static int kpp_learn(struct acc_lane *lane)
 {
 	struct scatterlist dst;
 	int err;
@@ -209,15 +211,16 @@ static bool kpp_check_soft(struct acc_lane *lane)
 	err = crypto_kpp_generate_public_key(lane->soft_req);
 	kpp_request_free(lane->soft_req);
 	lane->soft_req = NULL;
-	return !err && !memcmp(lane->buf[KPP_PUBLIC], lane->buf[KPP_SOFT], lane->len);
+	return err;
 }
 
 static bool kpp_check(struct acc_lane *lane, struct acc_job *job)
 {
 	if (((struct kpp_request *)job->req)->dst_len != lane->len)
 		return false;
-	if (lane->step == KPP_PUBLIC && lane->soft_req)
-		return kpp_check_soft(lane);
+	if (lane->step == KPP_PUBLIC)
+		return (!lane->soft_req || !kpp_learn(lane)) &&
+		       !memcmp(lane->buf[KPP_PUBLIC], lane->buf[KPP_SOFT], lane->len);
 	if (lane->step < KPP_STEPS - 1)
 		return true;
 	/* Two sides with one key would agree on anything. */
