@@ -957,6 +957,36 @@ static void test_pace(const void *hw)
     stop(a);
 }
 
+/* A pause within the mailbox write: no thread has computed anything before */
+static void test_pause_sync(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    set(a, "job-slots", "0");
+    post_many(a, 0, 2);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 2, 0);
+    mailbox(a, src, MB_PAUSE, false, 0, 0);
+    set(a, "job-slots", "1");
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 0);
+
+    /* fetches and finishes all that the first one held */
+    set(a, "pause-policy", "'drain'");
+    set(a, "pause-sync", "true");
+    mailbox(a, src, MB_PAUSE, false, 0, 0);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 2);
+    g_assert_cmpint(fn_stat(a, 1, "job-errors"), ==, 0);
+    check_cqe(a, COMPRESS, 0, 0);
+    check_cqe(a, COMPRESS, 1, 0);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
 /* The model notices what a driver must not do */
 static void test_violations(const void *hw)
 {
@@ -1648,6 +1678,7 @@ int main(int argc, char **argv)
         { "interrupts", test_interrupts },
         { "messages", test_messages },
         { "pace", test_pace },
+        { "pause-sync", test_pause_sync },
         { "violations", test_violations },
         { "faults", test_faults },
         { "sec/vectors", test_sec_vectors },

@@ -185,6 +185,7 @@ struct HisiAccJob {
     int64_t deadline;
     size_t bytes_in, bytes_out;
     void *work;                     /* the engine's */
+    bool begun;                     /* atomic: somebody executes it, or did */
     bool executed; /* atomic: set by the thread that executed it */
     QemuEvent executed_event;
     unsigned refs;

@@ -310,14 +310,19 @@ static void job_complete(HisiAccJob *job)
 
 static void jobs_reap(HisiAccFn *fn);
 
-/* In a pool thread, without the BQL: touches only what belongs to the job */
+/*
+ * In a pool thread, without the BQL, unless hisi_acc_jobs_finish_now() comes
+ * first: touches only what belongs to the job
+ */
 static int job_execute(void *opaque)
 {
     HisiAccJob *job = opaque;
 
-    job->engine->execute(job);
-    qatomic_store_release(&job->executed, true);
-    qemu_event_set(&job->executed_event);
+    if (!qatomic_xchg(&job->begun, true)) {
+        job->engine->execute(job);
+        qatomic_store_release(&job->executed, true);
+        qemu_event_set(&job->executed_event);
+    }
     return 0;
 }
 
@@ -369,6 +374,7 @@ static void queue_fetch(HisiAccQueue *q)
 
     engine->fetch(job);
     if (job->status) {
+        job->begun = true;
         job->executed = true;
         qemu_event_set(&job->executed_event);
     } else {
@@ -445,7 +451,8 @@ void hisi_acc_jobs_retime(HisiAccFn *fn)
 
 /*
  * Finish all that is or can be fetched before returning, for drivers with short
- * timeouts
+ * timeouts. What no thread has begun must not be waited for: the main loop
+ * makes the pool's threads, and may be waiting for the BQL, which is ours.
  */
 void hisi_acc_jobs_finish_now(HisiAccFn *fn)
 {
@@ -453,6 +460,7 @@ void hisi_acc_jobs_finish_now(HisiAccFn *fn)
 
     do {
         while ((job = QTAILQ_FIRST(&fn->jobs))) {
+            job_execute(job);
             qemu_event_wait(&job->executed_event);
             job_complete(job);
         }
