@@ -294,6 +294,26 @@ static void load_context(Acc *a, unsigned fn, unsigned opcode, unsigned q,
     mailbox(a, page(fn), opcode, false, q, CONTEXT);
 }
 
+static void load_sqc(Acc *a, unsigned fn, unsigned q)
+{
+    const uint32_t sqc[8] = { 0, SQ_RING(q), 0, (DEPTH - 1) | 7 << 12, 0, 0,
+                              q | (1 << 4 | q << 8) << 16 };
+
+    load_context(a, fn, MB_SQC, q, sqc);
+}
+
+/* Have interrupts of a function written to an address: data and the vector */
+static void enable_msi(Acc *a, unsigned fn, uint64_t addr, uint16_t data)
+{
+    unsigned devfn = PF_DEVFN + fn;
+
+    qtest_writel(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_ADDRESS_LO), addr);
+    qtest_writel(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_ADDRESS_HI), addr >> 32);
+    qtest_writew(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_DATA_64), data);
+    qtest_writew(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_FLAGS),
+                 PCI_MSI_FLAGS_ENABLE | 2 << 4);
+}
+
 /*
  * Events, and a compressing and a decompressing queue, as the VF driver makes
  * them
@@ -313,12 +333,10 @@ static void setup_queues(Acc *a, unsigned fn)
     mailbox(a, page(fn), MB_SQC_BT, false, 0, SQC_BT);
     mailbox(a, page(fn), MB_CQC_BT, false, 0, CQC_BT);
     for (unsigned q = COMPRESS; q <= DECOMPRESS; q++) {
-        const uint32_t sqc[8] = { 0, SQ_RING(q), 0, (DEPTH - 1) | 7 << 12, 0, 0,
-                                  q | (1 << 4 | q << 8) << 16 };
         const uint32_t cqc[8] = { 0, CQ_RING(q), 0, (DEPTH - 1) | 4 << 12,
                                   0, 0,          3 };
 
-        load_context(a, fn, MB_SQC, q, sqc);
+        load_sqc(a, fn, q);
         load_context(a, fn, MB_CQC, q, cqc);
     }
     wr(a, page(fn) + 0x60, 0);
@@ -802,17 +820,13 @@ static void test_interrupts(const void *hw)
 {
     uint8_t data[2000];
     Acc *a = start(hw);
-    unsigned devfn = PF_DEVFN + 1;
 
     enable_vfs(a);
     setup_queues(a, 1);
     fill(a, 0, data, sizeof(data));
     /* messages to RAM can be read back: 0x40 is vector 0 of 4 */
     wr(a, MSI_TARGET, 0);
-    qtest_writel(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_ADDRESS_LO), MSI_TARGET);
-    qtest_writew(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_DATA_64), 0x40);
-    qtest_writew(a->qts, cfg(devfn, CAP_MSI + PCI_MSI_FLAGS),
-                 PCI_MSI_FLAGS_ENABLE | 2 << 4);
+    enable_msi(a, 1, MSI_TARGET, 0x40);
 
     /* masked: pending until it is unmasked */
     one_job(a, COMPRESS, 0);
@@ -842,6 +856,51 @@ static void test_interrupts(const void *hw)
     doorbell(a, controls(a, 1), COMPRESS, DB_SQ, 0, 1);
     g_assert_cmphex(rd(a, EQ_RING + 8), ==, COMPRESS | BIT(16));
     g_assert_cmpint(fn_stat(a, 1, "interrupts"), ==, 3);
+
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+    stop(a);
+}
+
+/*
+ * Interrupts that are written to where they take away what is about to
+ * complete: as the last word of a mailbox command, and as an FLR
+ */
+static void test_reentry(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    int64_t commands;
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    set(a, "job-slots", "1");
+    wr(a, page(1) + 0xc, 0);
+
+    load_sqc(a, 1, COMPRESS);
+    commands = fn_stat(a, 1, "mailbox-commands");
+    write_dwords(a, page(1) + 0x300,
+                 (uint32_t[]) { MB_SQC | COMPRESS << 16, CONTEXT, 0 }, 3);
+    enable_msi(a, 1, page(1) + 0x30c, 0);
+    post_many(a, 0, 2);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 2, 0);
+    wait_jobs(a, 1, 1);
+    g_assert_cmpint(fn_stat(a, 1, "mailbox-commands"), ==, commands + 1);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 0);
+    qtest_clock_step(a->qts, 10 * JOB_NS);
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 1);
+    one_job(a, COMPRESS, 0);
+
+    enable_msi(a, 1, cfg(PF_DEVFN + 1, CAP_EXPRESS + PCI_EXP_DEVCTL),
+               PCI_EXP_DEVCTL_BCR_FLR);
+    doorbell(a, page(1), 0, DB_EQ, 1, 0);
+    doorbell(a, page(1), COMPRESS, DB_CQ, 2, 1);
+    post_many(a, 1, 2);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 3, 0);
+    wait_jobs(a, 1, 3);
+    g_assert_cmpint(fn_stat(a, 1, "flrs"), ==, 1);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 0);
+    g_assert_cmphex(rd(a, page(1) + 0xc), ==, 1);
 
     g_assert_cmpint(violations(a, NULL), ==, 0);
     stop(a);
@@ -1676,6 +1735,7 @@ int main(int argc, char **argv)
         { "migrate", test_migrate },
         { "cancel", test_cancel },
         { "interrupts", test_interrupts },
+        { "reentry", test_reentry },
         { "messages", test_messages },
         { "pace", test_pace },
         { "pause-sync", test_pause_sync },

@@ -213,6 +213,8 @@ struct HisiAccFn {
     unsigned in_flight;
     QEMUTimer *job_timer;
     QEMUTimer *resume_timer;
+    unsigned irqs;                  /* vectors that irq_bh is to send */
+    QEMUBH *irq_bh;
 
     bool paused;
     bool events_withheld; /* some CQ has an event that could not be written */
@@ -286,6 +288,7 @@ void hisi_acc_engine_class_init(ObjectClass *klass, void *engine);
 uint8_t hisi_acc_revision(const HisiAccPF *pf);
 bool hisi_acc_fn_enabled(const HisiAccFn *fn);
 bool hisi_acc_irq(HisiAccFn *fn, unsigned vector);
+void hisi_acc_irq_bh(void *fn);
 bool hisi_acc_dma_read(HisiAccFn *fn, uint64_t addr, void *buf, size_t len);
 bool hisi_acc_dma_write(HisiAccFn *fn, uint64_t addr, const void *buf,
                         size_t len);

@@ -49,14 +49,19 @@ bool hisi_acc_fn_enabled(const HisiAccFn *fn)
     return fn->dev && fn->dev->enabled;
 }
 
+static bool irq_possible(const HisiAccFn *fn, unsigned vector)
+{
+    return fn->dev && msi_enabled(fn->dev) &&
+           vector < msi_nr_vectors_allocated(fn->dev);
+}
+
 /*
  * Returns false when the interrupt could not be sent and has to be sent later
  */
 bool hisi_acc_irq(HisiAccFn *fn, unsigned vector)
 {
     const HisiAccFault *lost = hisi_acc_fault(fn, FAULT_MSI_LOST);
-    bool send = msi_enabled(fn->dev) &&
-                vector < msi_nr_vectors_allocated(fn->dev);
+    bool send = irq_possible(fn, vector);
 
     trace_hisi_acc_irq(fn->id, vector, send);
     if (!send) {
@@ -64,9 +69,35 @@ bool hisi_acc_irq(HisiAccFn *fn, unsigned vector)
     }
     if (!lost || (lost->arg != FAULT_ANY_ARG && lost->arg != vector)) {
         fn->stats[STAT_INTERRUPTS]++;
-        msi_notify(fn->dev, vector);
+        fn->irqs |= BIT(vector);
+        qemu_bh_schedule(fn->irq_bh);
     }
     return true;
+}
+
+/*
+ * An MSI is a write to wherever software wants it, be it the function's own
+ * mailbox, or a register that resets or removes the device. So nothing of the
+ * model may be under way when it is sent.
+ */
+void hisi_acc_irq_bh(void *opaque)
+{
+    HisiAccFn *fn = opaque;
+    Object *pf = object_ref(OBJECT(fn->pf));
+    unsigned irqs = fn->irqs;
+
+    fn->irqs = 0;
+    for (unsigned vector = 0; vector < VEC_COUNT; vector++) {
+        if (!(irqs & BIT(vector))) {
+            continue;
+        }
+        if (irq_possible(fn, vector)) {
+            msi_notify(fn->dev, vector);
+        } else if (vector == VEC_EQ || vector == VEC_AEQ) {
+            fn->eq[vector == VEC_AEQ].signalled = false;
+        }
+    }
+    object_unref(pf);
 }
 
 /*

@@ -501,6 +501,7 @@ void hisi_acc_fn_reset(HisiAccFn *fn)
     HisiAccPF *pf = fn->pf;
 
     hisi_acc_queues_reset(fn);
+    fn->irqs = 0;
     memset(fn->reg, 0, sizeof(fn->reg));
     fn->reg[QM_AEQ_INT_MASK / 4] = 1;
     fn->reg[QM_EQ_INT_MASK / 4] = 1;

@@ -14,6 +14,7 @@
 #include "qemu/osdep.h"
 #include "qemu/bitops.h"
 #include "qemu/log.h"
+#include "qemu/main-loop.h"
 #include "block/aio.h"
 #include "block/thread-pool.h"
 #include "hisi_acc.h"
@@ -881,6 +882,7 @@ void hisi_acc_fn_init(HisiAccFn *fn, HisiAccPF *pf, unsigned id)
     QTAILQ_INIT(&fn->jobs);
     fn->job_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, job_timer, fn);
     fn->resume_timer = timer_new_ns(QEMU_CLOCK_VIRTUAL, resume_timer, fn);
+    fn->irq_bh = qemu_bh_new(hisi_acc_irq_bh, fn);
 }
 
 void hisi_acc_fn_exit(HisiAccFn *fn)
@@ -888,4 +890,5 @@ void hisi_acc_fn_exit(HisiAccFn *fn)
     hisi_acc_queues_resize(fn, 0);
     timer_free(fn->job_timer);
     timer_free(fn->resume_timer);
+    qemu_bh_delete(fn->irq_bh);
 }
