@@ -63,6 +63,7 @@ enum {
     MB_CQC_BT,
     MB_SQC_VFT,
     MB_STOP_QP = 8,
+    MB_FLUSH = 9,
     MB_IFC_SRC = 0xc,
     MB_IFC_DST = 0xd,
     MB_PAUSE = 0xe
@@ -1046,6 +1047,45 @@ static void test_pause_sync(const void *hw)
     stop(a);
 }
 
+/* A reload drops the jobs of a queue: nothing may go on waiting for them */
+static void test_reload(const void *hw)
+{
+    static const unsigned waiting[] = { MB_STOP_QP, MB_FLUSH, MB_PAUSE };
+    uint8_t data[2000];
+    Acc *a = start(hw);
+    uint64_t src = controls(a, 1);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, sizeof(data));
+    set(a, "job-slots", "1");
+
+    /* the other queue gets the slot */
+    post(a, COMPRESS, 0, 0, sizeof(data), 1, BUFFER_SIZE);
+    post(a, DECOMPRESS, 0, 0, sizeof(data), 1, BUFFER_SIZE);
+    doorbell(a, page(1), COMPRESS, DB_SQ, 1, 0);
+    doorbell(a, page(1), DECOMPRESS, DB_SQ, 1, 0);
+    load_sqc(a, 1, COMPRESS);
+    g_assert_cmpint(fn_stat(a, 1, "in-flight"), ==, 1);
+    wait_jobs(a, 1, 1);
+    check_cqe(a, DECOMPRESS, 0, 0);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+
+    /* a restart, wrong as it is, does not leave a command busy forever */
+    wr(a, src + 0x204, 1);
+    for (unsigned i = 0; i < ARRAY_SIZE(waiting); i++) {
+        doorbell(a, page(1), COMPRESS, DB_SQ, 1, 0);
+        mailbox_start(a, src, waiting[i], false, COMPRESS, 0);
+        g_assert_true(mailbox_busy(a, src));
+        doorbell(a, src, COMPRESS, DB_SQ, 0, 1);
+        g_assert_false(mailbox_busy(a, src));
+    }
+    g_assert_cmpint(fn_stat(a, 1, "jobs"), ==, 1);
+    g_assert_cmpint(violations(a, "stale-reload"), ==, ARRAY_SIZE(waiting));
+    g_assert_cmpint(violations(a, NULL), ==, ARRAY_SIZE(waiting));
+    stop(a);
+}
+
 /* The model notices what a driver must not do */
 static void test_violations(const void *hw)
 {
@@ -1739,6 +1779,7 @@ int main(int argc, char **argv)
         { "messages", test_messages },
         { "pace", test_pace },
         { "pause-sync", test_pause_sync },
+        { "reload", test_reload },
         { "violations", test_violations },
         { "faults", test_faults },
         { "sec/vectors", test_sec_vectors },

@@ -580,6 +580,8 @@ bool hisi_acc_context_mailbox(HisiAccFn *fn, unsigned opcode, unsigned qn,
     if (q) {
         q->dirty = true;
         queue_update(q);
+        /* The slots of what this queue lost are free for the others */
+        hisi_acc_jobs_kick(fn);
     } else {
         fn->eq[opcode - MB_EQC].signalled = false;
     }
@@ -729,6 +731,8 @@ static void queue_restart(HisiAccQueue *q)
     hisi_acc_eq_update(fn, 1);
     queue_update(q);
     hisi_acc_jobs_kick(fn);
+    /* What a stop, flush or pause waits for may just have been dropped */
+    hisi_acc_mailbox_progress(fn);
 }
 
 /* -------------------------------------------------- pause */
