@@ -1194,8 +1194,16 @@ static void test_faults(const void *hw)
     g_assert_cmphex(rd(a, src + 0x60), ==, 0xffffffff);
     g_assert_cmphex(rd(a, page(1) + 0x300), ==, 0xffffffff);
     g_assert_cmphex(rd(a, page(2) + 0x60), ==, 1);
-
     g_assert_cmpint(violations(a, NULL), ==, 0);
+    if (a->v4) {
+        /* also what reaches it through the next one's window */
+        doorbell(a, src, 0, DB_EQ, 3, 0);
+        set(a, "fault", "'none'");
+        g_assert_cmphex(rd(a, eqc_regs(a, 1)) & 0xffff, ==, 0);
+        g_assert_cmpint(violations(a, "neighbour-window"), ==, 1);
+        doorbell(a, src, 0, DB_EQ, 3, 0);
+        g_assert_cmphex(rd(a, eqc_regs(a, 1)) & 0xffff, ==, 3);
+    }
     stop(a);
 }
 

@@ -228,7 +228,7 @@ static void window_write(HisiAccPF *pf, hwaddr off, uint64_t val, unsigned size)
     off = (off - QM_MIG_WINDOW) % QM_MIG_WINDOW_SIZE;
     if (neighbour && off == 0 && size == 8 && (cmd == DB_EQ || cmd == DB_AEQ)) {
         hisi_acc_violation(neighbour, VIOLATION_NEIGHBOUR_WINDOW, 0, val);
-        hisi_acc_doorbell(neighbour, val);
+        hisi_acc_fn_write(neighbour, QM_DB_EQ_AEQ, val, size, true);
     } else if (fn) {
         hisi_acc_fn_write(fn, off, val, size, true);
     } else {
