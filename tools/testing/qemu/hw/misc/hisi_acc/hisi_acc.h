@@ -12,6 +12,7 @@
 #ifndef HW_MISC_HISI_ACC_H
 #define HW_MISC_HISI_ACC_H
 
+#include "block/aio.h"
 #include "qemu/bitops.h"
 #include "qemu/queue.h"
 #include "qemu/thread.h"
@@ -185,6 +186,7 @@ struct HisiAccJob {
     int64_t deadline;
     size_t bytes_in, bytes_out;
     void *work;                     /* the engine's */
+    BlockAIOCB *request;            /* to the thread pool, until it answers */
     bool begun;                     /* atomic: somebody executes it, or did */
     bool executed; /* atomic: set by the thread that executed it */
     QemuEvent executed_event;

@@ -16,6 +16,7 @@
 #include "qemu/log.h"
 #include "qemu/main-loop.h"
 #include "block/aio.h"
+#include "block/block-io.h"
 #include "block/thread-pool.h"
 #include "hisi_acc.h"
 #include "trace.h"
@@ -230,6 +231,10 @@ static void job_disown(HisiAccJob *job)
     fn->in_flight--;
     job->queue->in_flight--;
     job->fn = NULL;
+    /* Its buffers are not to wait for their turn in the pool */
+    if (job->request) {
+        bdrv_aio_cancel_async(job->request);
+    }
     job_unref(job);
 }
 
@@ -332,6 +337,7 @@ static void job_executed(void *opaque, int ret)
     HisiAccJob *job = opaque;
     HisiAccFn *fn = job->fn;
 
+    job->request = NULL;
     job_unref(job);
     if (fn) {
         jobs_reap(fn);
@@ -380,7 +386,8 @@ static void queue_fetch(HisiAccQueue *q)
         qemu_event_set(&job->executed_event);
     } else {
         job->refs++;
-        thread_pool_submit_aio(job_execute, job, job_executed, job);
+        job->request = thread_pool_submit_aio(job_execute, job, job_executed,
+                                              job);
     }
 }
 
