@@ -176,6 +176,13 @@ static bool shell_realize(PCIDevice *dev, MemoryRegion *bar, uint8_t revision,
     return true;
 }
 
+/* Also of a shell that shell_realize() left half done */
+static void shell_exit(PCIDevice *dev)
+{
+    pcie_cap_exit(dev);
+    msi_uninit(dev);
+}
+
 static void shell_write_config(PCIDevice *dev, uint32_t addr, uint32_t val,
                                int len)
 {
@@ -249,6 +256,14 @@ static bool pf_check_properties(HisiAccPF *pf, Error **errp)
     return false;
 }
 
+static void pf_release(HisiAccPF *pf)
+{
+    for (unsigned i = 0; i < HISI_ACC_FNS; i++) {
+        hisi_acc_fn_exit(&pf->fn[i]);
+    }
+    g_free(pf->reg);
+}
+
 static void pf_realize(PCIDevice *dev, Error **errp)
 {
     HisiAccPF *pf = HISI_ACC_PF(dev);
@@ -271,6 +286,8 @@ static void pf_realize(PCIDevice *dev, Error **errp)
         !pcie_sriov_pf_init(dev, CAP_SRIOV, engine->vf_type,
                             engine->vf_device_id, HISI_ACC_VFS, HISI_ACC_VFS,
                             VF_OFFSET, VF_STRIDE, errp)) {
+        shell_exit(dev);
+        pf_release(pf);
         return;
     }
     pcie_sriov_pf_init_vf_bar(dev, HISI_ACC_BAR, BAR_TYPE,
@@ -283,12 +300,8 @@ static void pf_exit(PCIDevice *dev)
     HisiAccPF *pf = HISI_ACC_PF(dev);
 
     pcie_sriov_pf_exit(dev);
-    pcie_cap_exit(dev);
-    msi_uninit(dev);
-    for (unsigned i = 0; i < HISI_ACC_FNS; i++) {
-        hisi_acc_fn_exit(&pf->fn[i]);
-    }
-    g_free(pf->reg);
+    shell_exit(dev);
+    pf_release(pf);
 }
 
 static void pf_reset_hold(Object *obj, ResetType type)
@@ -403,6 +416,12 @@ static bool vf_pm_init(PCIDevice *dev, Error **errp)
     return true;
 }
 
+static void vf_exit(PCIDevice *dev)
+{
+    HISI_ACC_VF(dev)->fn->dev = NULL;
+    shell_exit(dev);
+}
+
 static void vf_realize(PCIDevice *dev, Error **errp)
 {
     HisiAccVF *vf = HISI_ACC_VF(dev);
@@ -415,17 +434,11 @@ static void vf_realize(PCIDevice *dev, Error **errp)
                           HISI_ACC_VF_BAR_SIZE);
     if (!shell_realize(dev, &vf->bar, hisi_acc_revision(pf), errp) ||
         !vf_pm_init(dev, errp)) {
+        vf_exit(dev);
         return;
     }
     pci_word_test_and_clear_mask(dev->wmask + PCI_COMMAND, PCI_COMMAND_MEMORY);
     pci_word_test_and_set_mask(dev->config + PCI_COMMAND, PCI_COMMAND_MEMORY);
-}
-
-static void vf_exit(PCIDevice *dev)
-{
-    HISI_ACC_VF(dev)->fn->dev = NULL;
-    pcie_cap_exit(dev);
-    msi_uninit(dev);
 }
 
 static void vf_reset_hold(Object *obj, ResetType type)
