@@ -91,6 +91,16 @@ static const struct option common[] = {
 	{ "help", no_argument, NULL, OPTION_HELP },
 };
 
+/* What getopt_long() complains of. Of several letters it is the first: the others are ahead. */
+static const char *wrong_option(char **argv)
+{
+	const char *last = argv[optind - 1], *next = argv[optind];
+
+	if (!optopt || (last[0] == '-' && last[1] == optopt))
+		return last;
+	return next && next[0] == '-' && next[1] == optopt ? next : last;
+}
+
 int next_option(int argc, char **argv, const struct option *own)
 {
 	struct option all[16] = {};
@@ -110,7 +120,7 @@ int next_option(int argc, char **argv, const struct option *own)
 			help();
 			exit(EXIT_YES);
 		case '?':
-			exit(fail_usage("%s has no option %s", current->name, argv[optind - 1]));
+			exit(fail_usage("%s has no option %s", current->name, wrong_option(argv)));
 		case ':':
 			exit(fail_usage("%s needs a value", argv[optind - 1]));
 		default:

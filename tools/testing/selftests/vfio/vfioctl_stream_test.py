@@ -164,6 +164,14 @@ def test_no_file():
         assert run.stderr.startswith(b"vfioctl: ") and run.stderr.count(b"\n") == 1, run
 
 
+def test_wrong_letters():
+    """Of several letters in one argument the first is wrong, whatever is before it."""
+    for args in (["-ab", "-"], ["--json", "-ab", "-"], ["-a", "-ab"], ["--device=0:0.0", "-ab"]):
+        run = vfioctl(*args, input=b"")
+        wrong = next(arg for arg in args if arg.startswith(("-a",))).encode()
+        assert run.returncode == 2 and b"stream has no option " + wrong + b";" in run.stderr, run
+
+
 class Target:
     """A VF that streams are written to."""
 
@@ -226,7 +234,8 @@ def main():
     tests = [(name, lambda name=name: check_verdict(streams[name], EXPECTED[name]))
              for name in streams]
     tests += [(test.__name__.removeprefix("test_"), test)
-              for test in (test_decoding, test_match_part_is_decoded, test_no_file)]
+              for test in (test_decoding, test_match_part_is_decoded, test_no_file,
+                           test_wrong_letters)]
     if not ARGS.bdf:
         return tap(tests)
 

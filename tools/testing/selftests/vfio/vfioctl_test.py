@@ -160,6 +160,10 @@ def test_usage():
                       ("bind", "--driver"), ("bind", "zip"), ("unbind", f"{VF}0"), ("doctor",),
                       ("doctor", VF, VF), ("doctor", "--token", "1", VF), ("help", "frobnicate")):
         vfioctl(*arguments, status=2)
+    for options, wrong in ((("-ab",), "-ab"), (("--all", "-ab"), "-ab"), (("-a",), "-a"),
+                           (("--all=1",), "--all=1")):
+        _, said = vfioctl("list", *options, status=2)
+        assert f"list has no option {wrong};" in said, said
     for arguments in (("help",), ("help", "bind"), ("bind", "--help"), ("--version",)):
         assert vfioctl(*arguments)[0], arguments
     _, said = vfioctl("bind", "0000:ff:1f.7", status=1)
