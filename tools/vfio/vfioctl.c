@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vfioctl.h"
 
@@ -137,11 +138,19 @@ static bool find_command(const char *name)
 	return current;
 }
 
+/* Half an answer is none. */
+static void check_output(void)
+{
+	if (fflush(stdout) || ferror(stdout))
+		_exit(fail("the output cannot be written"));
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 	bool wants_help = !strcmp(name, "help") || !strcmp(name, "--help");
 
+	atexit(check_output);
 	if (wants_help && argc == 2) {
 		overview(stdout);
 		return EXIT_YES;

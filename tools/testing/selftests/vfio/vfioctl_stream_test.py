@@ -172,6 +172,18 @@ def test_wrong_letters():
         assert run.returncode == 2 and b"stream has no option " + wrong + b";" in run.stderr, run
 
 
+def test_output_full():
+    """Whatever was asked: it was not answered if that cannot be written."""
+    data = CORPUS["ready"]
+    for args in (["stream", "-"], ["stream", "--json", "-"], ["stream", "--help"], ["help"],
+                 ["--version"]):
+        with open("/dev/full", "wb") as full:
+            run = subprocess.run([ARGS.vfioctl, *args], input=data, stdout=full, check=False,
+                                 stderr=subprocess.PIPE)
+        assert run.returncode == 1, run
+        assert run.stderr == b"vfioctl: the output cannot be written\n", run
+
+
 class Target:
     """A VF that streams are written to."""
 
@@ -235,7 +247,7 @@ def main():
              for name in streams]
     tests += [(test.__name__.removeprefix("test_"), test)
               for test in (test_decoding, test_match_part_is_decoded, test_no_file,
-                           test_wrong_letters)]
+                           test_wrong_letters, test_output_full)]
     if not ARGS.bdf:
         return tap(tests)
 

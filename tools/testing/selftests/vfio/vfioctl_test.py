@@ -170,6 +170,16 @@ def test_usage():
     assert "0000:ff:1f.7" in said, said
 
 
+def test_output_full():
+    """Who asks has to learn that not all of the answer is there."""
+    for arguments in (("list", "--all"), ("doctor", VF), ("doctor", "--json", VF), ("bind", VF)):
+        with open("/dev/full", "w", encoding="ascii") as full:
+            done = subprocess.run(["vfioctl", *arguments], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, check=False)
+        assert done.returncode == 1, done
+        assert done.stderr == "vfioctl: the output cannot be written\n", done
+
+
 def test_bind():
     """To a driver by name, to the best one, and where it is already."""
     assert ask("bind", "--driver", "vfio-pci", VF) == [
