@@ -57,8 +57,8 @@ static int __printf(3, 4) tell(struct move *m, const char *value, const char *fo
 	path = vtext(format, args);
 	va_end(args);
 	if (m->dry)
-		ret = json_array_append_new(m->dry, json_sprintf("echo%s%s >%s", *value ? " " : "",
-								 value, path));
+		ret = json_array_append_new(m->dry, sentence("echo%s%s >%s", *value ? " " : "",
+							     value, path));
 	else
 		ret = file_write(value, "%s", path);
 	free(path);
@@ -118,7 +118,7 @@ static int to_host(struct move *m)
 
 	/* What udev did when it saw the device; somebody may have unloaded it. */
 	if (known && m->dry)
-		json_array_append_new(m->dry, json_sprintf("modprobe '%s'", modalias));
+		json_array_append_new(m->dry, sentence("modprobe '%s'", modalias));
 	else if (known)
 		module_load(modalias);
 	ret = release(m, NULL);

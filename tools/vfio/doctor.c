@@ -75,7 +75,7 @@ static json_t *__printf(1, 2) remedy(const char *format, ...)
 	json_t *details;
 
 	va_start(args, format);
-	details = json_pack("{s:o}", "remedy", json_vsprintf(format, args));
+	details = json_pack("{s:o}", "remedy", vsentence(format, args));
 	va_end(args);
 	return details;
 }
@@ -105,7 +105,7 @@ static void __printf(4, 5) finding(struct doctor *d, const char *code, json_t *d
 	}
 	va_start(args, format);
 	finding = json_pack("{s:s, s:o, s:o}", "code", code, "paths", ways,
-			    "message", json_vsprintf(format, args));
+			    "message", vsentence(format, args));
 	va_end(args);
 	json_object_update(finding, details);
 	json_decref(details);

@@ -37,6 +37,7 @@ char *file_line(const char *format, ...)
 		line = NULL;
 	} else {
 		line[strcspn(line, "\n")] = '\0';
+		as_utf8(line);
 	}
 	fclose(file);
 	return line;
@@ -53,8 +54,10 @@ json_t *file_lines(const char *format, ...)
 	va_start(args, format);
 	file = open_to_read(format, args);
 	va_end(args);
-	while (file && getline(&line, &size, file) > 0)
-		json_array_append_new(lines, json_stringn(line, strcspn(line, "\n")));
+	while (file && getline(&line, &size, file) > 0) {
+		line[strcspn(line, "\n")] = '\0';
+		json_array_append_new(lines, json_string(as_utf8(line)));
+	}
 	free(line);
 	if (file)
 		fclose(file);
@@ -73,7 +76,7 @@ json_t *file_paths(const char *format, ...)
 	va_end(args);
 	if (!glob(pattern, GLOB_BRACE, NULL, &found)) {
 		for (size_t i = 0; i < found.gl_pathc; i++)
-			json_array_append_new(paths, json_string(found.gl_pathv[i]));
+			json_array_append_new(paths, json_string(as_utf8(found.gl_pathv[i])));
 		globfree(&found);
 	}
 	free(pattern);

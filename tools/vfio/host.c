@@ -21,7 +21,7 @@ static void __printf(2, 3) add(json_t *reasons, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	json_array_append_new(reasons, json_vsprintf(format, args));
+	json_array_append_new(reasons, vsentence(format, args));
 	va_end(args);
 }
 

@@ -41,6 +41,48 @@ char *text(const char *format, ...)
 	return result;
 }
 
+char *as_utf8(char *string)
+{
+	for (char *at = string; *at; at++) {
+		json_t *character = NULL;
+		size_t length = 0;
+
+		if (!(*at & 0x80))
+			continue;
+		/* What is a character JSON says itself. */
+		while (!character && length < 4 && at[length])
+			character = json_stringn(at, ++length);
+		if (character)
+			at += length - 1;
+		else
+			*at = '?';
+		json_decref(character);
+	}
+	return string;
+}
+
+json_t *vsentence(const char *format, va_list args)
+{
+	char *string = as_utf8(vtext(format, args));
+	json_t *result = json_string(string);
+
+	if (!result)
+		abort();
+	free(string);
+	return result;
+}
+
+json_t *sentence(const char *format, ...)
+{
+	va_list args;
+	json_t *result;
+
+	va_start(args, format);
+	result = vsentence(format, args);
+	va_end(args);
+	return result;
+}
+
 json_t *answer_json(enum answer answer)
 {
 	return answer == UNKNOWN ? json_null() : json_boolean(answer == YES);

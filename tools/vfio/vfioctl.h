@@ -135,7 +135,7 @@ bool module_known(const char *name);
 /* host.c: an array of sentences about what the host would miss a device for, and what to do */
 json_t *host_needs(struct udev_device *device);
 
-/* file.c: the small files of /sys and /proc */
+/* file.c: the small files of /sys and /proc; all that is read is UTF-8 */
 
 /* The first line, for free(), or NULL; all lines */
 char *file_line(const char *format, ...) __printf(1, 2);
@@ -157,6 +157,14 @@ int fail(const char *format, ...) __printf(1, 2);
 /* A formatted string, never NULL; the caller frees it. */
 char *text(const char *format, ...) __printf(1, 2);
 char *vtext(const char *format, va_list args) __printf(1, 0);
+
+/*
+ * JSON takes UTF-8 only, and what the kernel has names for takes any bytes. as_utf8(), in place: a
+ * "?" for each that is none. The others: a formatted string of that, never NULL
+ */
+char *as_utf8(char *string);
+json_t *sentence(const char *format, ...) __printf(1, 2);
+json_t *vsentence(const char *format, va_list args) __printf(1, 0);
 
 /* true, false or null */
 json_t *answer_json(enum answer answer);

@@ -254,6 +254,22 @@ def test_in_use():
         refused("unbind", VF, because=process)
 
 
+def test_in_use_by_cut_name():
+    """The kernel cuts a process's name after 15 bytes, in the middle of a character, too."""
+    def rename(name):
+        with open("/proc/self/comm", "wb", buffering=0) as file:
+            file.write(name)
+
+    with open("/proc/self/comm", "rb") as file:
+        own = file.read()
+    rename("14-bytes-and-a\u00fc".encode())
+    try:
+        with owned_group(VF) as process:
+            refused("unbind", VF, because=f"{process}14-bytes-and-a?) ")
+    finally:
+        rename(own)
+
+
 def test_pf():
     pf = os.path.basename(os.readlink(f"{PCI}{VF}/physfn"))
     refused("bind", pf, because="VFs; echo 0 >")
