@@ -79,6 +79,23 @@ static int release(struct move *m, const char *override)
 	return ret;
 }
 
+/* What the driver is called shows when its module has been loaded. */
+static void load_later(struct move *m)
+{
+	char *module = text("%s", m->to);
+
+	json_array_append_new(m->dry, sentence("modprobe %s", module));
+	if (strcmp(module, "vfio-pci")) {
+		for (char *at = module; *at; at++)
+			*at = *at == '-' ? '_' : *at;
+		json_array_append_new(m->dry, sentence("driver=$(basename /sys/module/%s/drivers/"
+						       "pci:* | cut -d: -f2)", module));
+		free(m->to);
+		m->to = text("$driver");
+	}
+	free(module);
+}
+
 static int to_vfio(struct move *m)
 {
 	bool good;
@@ -88,7 +105,7 @@ static int to_vfio(struct move *m)
 	if (!m->dry)
 		ret = driver_load(&m->to);
 	else if (!driver_there(m->to))
-		json_array_append_new(m->dry, json_sprintf("modprobe %s", m->to));
+		load_later(m);
 	ret = ret ?: release(m, m->to);
 	ret = ret ?: tell(m, m->bdf, "/sys/bus/pci/drivers/%s/bind", m->to);
 	if (ret || m->dry)

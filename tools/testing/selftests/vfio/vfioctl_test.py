@@ -195,9 +195,17 @@ def test_bind():
 
 def test_bind_loads_module():
     # modprobe would take the modules below it along.
-    sh("rmmod hisi_acc_vfio_pci")
-    assert not os.path.exists("/sys/module/hisi_acc_vfio_pci")
+    def unload():
+        sh("rmmod hisi_acc_vfio_pci")
+        assert not os.path.exists("/sys/module/hisi_acc_vfio_pci")
+
+    unload()
     vfioctl("bind", "--driver", "hisi_acc_vfio_pci", VF)
+    assert driver_of(VF) == "hisi_acc_vfio_pci"
+    vfioctl("bind", VF)
+    # So do the commands that it prints, with a driver of another name than its module.
+    unload()
+    sh(vfioctl("bind", "--driver", "hisi-acc-vfio-pci", "--dry-run", VF)[0])
     assert driver_of(VF) == "hisi_acc_vfio_pci"
     vfioctl("bind", VF)
 
