@@ -183,13 +183,18 @@ static int perform(struct move *m)
 }
 
 /* Is there anything to do, and is it no harm? Return: EXIT_YES, or EXIT_NO after a complaint */
-static int check(struct move *m, bool force)
+static int check(struct move *m, bool bind, bool force)
 {
 	json_t *needs, *need;
 	size_t i;
 
 	if (m->done)
 		return EXIT_YES;
+	if (bind && !m->to && device_is_bridge(m->device))
+		return fail("%s stays as it is: it is a bridge, which VFIO does not hand out; take"
+			    " what is behind it", m->bdf);
+	if (bind && !m->to)
+		return fail("no driver of VFIO is for %s; install the module vfio-pci", m->bdf);
 	if (m->to && device_group(m->device) < 0)
 		return fail("%s has no IOMMU group; see 'vfioctl doctor %s'", m->bdf, m->bdf);
 	needs = force ? json_array() : host_needs(m->device);
@@ -221,9 +226,7 @@ static int find(struct move *m, const char *bdf, bool bind, const char *driver)
 		return EXIT_YES;
 	}
 	m->to = driver ? text("%s", driver) : driver_best(m->device);
-	if (!m->to)
-		return fail("no driver of VFIO is for %s; install the module vfio-pci", m->bdf);
-	m->done = m->from && !strcmp(m->from, m->to);
+	m->done = m->from && m->to && !strcmp(m->from, m->to);
 	return EXIT_YES;
 }
 
@@ -276,7 +279,7 @@ static int rebind(int argc, char **argv, const struct option *options, bool bind
 	for (m = moves; !ret && optind < argc; m++, optind++)
 		ret = find(m, argv[optind], bind, driver);
 	for (m = moves; ret != EXIT_USAGE && m->bdf; m++)
-		ret |= check(m, force);
+		ret |= check(m, bind, force);
 
 	reports = json_array();
 	for (m = moves; !ret && m->bdf; m++) {

@@ -54,6 +54,7 @@ def refused(*arguments, because):
     said = vfioctl(*arguments, status=1)[1]
     assert because in said and bdf in said, said
     assert state_of(bdf) == before, (before, state_of(bdf))
+    return said
 
 
 @contextlib.contextmanager
@@ -285,7 +286,10 @@ def test_pf():
 
 def test_bridge():
     port = os.path.basename(os.path.dirname(os.path.realpath(f"{PCI}{DISK}")))
-    refused("bind", port, because="is a bridge")
+    for options in ((), ("--force",)):
+        said = refused("bind", *options, port, because="is a bridge")
+        assert said.count("\n") == 1 and "--force" not in said, said
+    refused("bind", "--driver", "vfio-pci", port, because="is a bridge")
 
 
 def partition(disk):
