@@ -146,8 +146,11 @@ static bool has_address(const struct ifaddrs *all, const char *interface)
 
 	for (one = all; one; one = one->ifa_next) {
 		const struct sockaddr_in6 *ipv6 = (void *)one->ifa_addr;
+		/* An address may have a label, as in eth0:1. */
+		size_t length = strcspn(one->ifa_name, ":");
 
-		if (!ipv6 || strcmp(one->ifa_name, interface) || !(one->ifa_flags & IFF_UP))
+		if (!ipv6 || !(one->ifa_flags & IFF_UP) || strlen(interface) != length ||
+		    strncmp(one->ifa_name, interface, length))
 			continue;
 		if (ipv6->sin6_family == AF_INET ||
 		    (ipv6->sin6_family == AF_INET6 && !IN6_IS_ADDR_LINKLOCAL(&ipv6->sin6_addr)))

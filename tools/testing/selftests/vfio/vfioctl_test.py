@@ -333,6 +333,9 @@ def test_disk():
 def test_interface():
     """With an address, in a bridge, with the default route, in a container."""
     name = below(NET, "*/net/*")
+    sh(f"ip addr add 192.0.2.1/24 dev {name} label {name}:1 && ip link set {name} up")
+    refused("bind", NET, because=f"{name} is up with an address")
+    sh(f"ip addr flush dev {name}")
     sh(f"ip addr add 192.0.2.1/24 dev {name} && ip link set {name} up")
     refused("bind", NET, because=f"{name} is up with an address")
     sh(f"ip addr flush dev {name} && ip addr add 2001:db8::1/64 dev {name}")
