@@ -202,7 +202,7 @@ static void each_child(struct udev_device *device, const char *subsystem, json_t
 	udev_enumerate_unref(scan);
 }
 
-/* Interfaces of another network namespace are not to be seen. */
+/* Interfaces of another network namespace are not to be seen, but count as directories. */
 static void check_namespaces(struct udev_device *device, json_t *reasons)
 {
 	json_t *places = file_paths("%s/{net,*/net}", udev_device_get_syspath(device)), *place;
@@ -211,7 +211,10 @@ static void check_namespaces(struct udev_device *device, json_t *reasons)
 	json_array_foreach(places, i, place) {
 		json_t *interfaces = file_paths("%s/*", json_string_value(place));
 
-		if (!json_array_size(interfaces))
+		struct stat st;
+
+		if (stat(json_string_value(place), &st) ||
+		    st.st_nlink > json_array_size(interfaces) + 2)
 			add(reasons, "its network interface is in a container; end that");
 		json_decref(interfaces);
 	}
