@@ -149,6 +149,13 @@ enum answer device_migrates(struct udev_device *device, const char **why)
 	return answer;
 }
 
+const char *device_state(struct udev_device *device)
+{
+	const char *state = device_attr(device, "vfio_pci_mig/state");
+
+	return state && *state ? state : NULL;
+}
+
 static struct pci_access *pci_context(void)
 {
 	static struct pci_access *context;

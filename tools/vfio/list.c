@@ -26,7 +26,7 @@ static json_t *describe(struct udev_device *device, bool all)
 				  "device", device_bdf(device), "name", name, "group", group,
 				  "driver", driver, "best_driver", best, "pf", pf,
 				  "migrates", answer_json(device_migrates(device, &why)),
-				  "state", device_attr(device, "vfio_pci_mig/state"));
+				  "state", device_state(device));
 	free(pf);
 	free(best);
 	free(vfio);

@@ -88,6 +88,9 @@ enum answer { NO, YES, UNKNOWN };
 /* Can it be live-migrated as it is bound now? If not, *why, which is constant, may say more. */
 enum answer device_migrates(struct udev_device *device, const char **why);
 
+/* The state of that, or NULL if it cannot */
+const char *device_state(struct udev_device *device);
+
 /* What VFIO calls it, which is NULL unless its driver is one of VFIO's */
 char *device_vfio(struct udev_device *device);
 

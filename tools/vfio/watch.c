@@ -219,10 +219,8 @@ static void pass(struct watch *watch, unsigned long long end)
  */
 static void keep_state(struct watch *watch, struct udev_device *device, bool named)
 {
-	const char *state = device_attr(device, "vfio_pci_mig/state");
+	const char *state = device_state(device);
 
-	if (state && !*state)
-		state = NULL;
 	if (state || named)
 		keep(watch, json_pack("{s:I, s:s, s:s, s:s?}", "time",
 				      (json_int_t)now(CLOCK_MONOTONIC), "device",

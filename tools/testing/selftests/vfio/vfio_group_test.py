@@ -19,6 +19,7 @@ case, afterwards the devices can be used, and work with the drivers that they ha
 
 import collections
 import contextlib
+import json
 import os
 import random
 import subprocess
@@ -226,6 +227,10 @@ class SharedWithPF(Scene):
         if self.driver == DRIVER:
             reason = sysfs_read(f"{PCI}{self.device}/vfio_pci_mig/reason")
             assert reason == "it is in the IOMMU group of its PF", f"'{reason}'"
+            listed = subprocess.run(["vfioctl", "list", "--json"], check=True, capture_output=True)
+            state, = (entry["state"] for entry in json.loads(listed.stdout)
+                      if entry["device"] == self.device)
+            assert state is None, f"'{state}'"
 
     def one_owner(self):
         """A user may have both. They are not migrated."""
