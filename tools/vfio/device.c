@@ -177,32 +177,37 @@ char *device_name(struct udev_device *device)
 					  device_number(device, "device")));
 }
 
-/* What is wrong with one bridge, which is constant, or NULL */
-static const char *not_isolating(struct udev_device *bridge)
+/* Does a bridge keep nothing apart? If so, *why is constant; if only root can tell it is NULL. */
+static bool not_isolating(struct udev_device *bridge, const char **why)
 {
 	unsigned int domain, bus, slot, function, type;
 	struct pci_cap *express, *acs;
 	unsigned int flags = 0;
-	const char *why = NULL;
 	struct pci_dev *dev;
+	bool hidden;
 
+	*why = NULL;
 	if (sscanf(device_bdf(bridge), "%x:%x:%x.%x", &domain, &bus, &slot, &function) != 4)
-		return NULL;
+		return false;
 	dev = pci_get_dev(pci_context(), domain, bus, slot, function);
 	pci_fill_info(dev, PCI_FILL_CAPS | PCI_FILL_EXT_CAPS);
 	express = pci_find_cap(dev, PCI_CAP_ID_EXP, PCI_CAP_NORMAL);
 	acs = pci_find_cap(dev, PCI_EXT_CAP_ID_ACS, PCI_CAP_EXTENDED);
+	/* Where they are, others than root do not get that far. */
+	hidden = !dev->first_cap && pci_read_word(dev, PCI_STATUS) & PCI_STATUS_CAP_LIST;
 	if (express)
 		flags = pci_read_word(dev, express->addr + PCI_EXP_FLAGS);
 	type = (flags & PCI_EXP_FLAGS_TYPE) >> 4;
-	if (!express || type == PCI_EXP_TYPE_PCI_BRIDGE)
-		why = "leads to a bus of conventional PCI";
+	if (hidden)
+		*why = NULL;
+	else if (!express || type == PCI_EXP_TYPE_PCI_BRIDGE)
+		*why = "leads to a bus of conventional PCI";
 	else if (type == PCI_EXP_TYPE_ROOT_PORT || type == PCI_EXP_TYPE_DOWNSTREAM)
-		why = !acs ? "has no ACS" :
-		      ~pci_read_word(dev, acs->addr + PCI_ACS_CTRL) & ACS_ISOLATION ?
-		      "does not have ACS enabled" : NULL;
+		*why = !acs ? "has no ACS" :
+		       ~pci_read_word(dev, acs->addr + PCI_ACS_CTRL) & ACS_ISOLATION ?
+		       "does not have ACS enabled" : NULL;
 	pci_free_dev(dev);
-	return why;
+	return hidden || *why;
 }
 
 struct udev_device *device_not_isolated(struct udev_device *device, const char **why)
@@ -211,7 +216,7 @@ struct udev_device *device_not_isolated(struct udev_device *device, const char *
 
 	do
 		bridge = udev_device_get_parent_with_subsystem_devtype(bridge, "pci", NULL);
-	while (bridge && !(*why = not_isolating(bridge)));
+	while (bridge && !not_isolating(bridge, why));
 	return bridge;
 }
 

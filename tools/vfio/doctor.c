@@ -440,7 +440,11 @@ static void check_siblings(struct doctor *d, struct udev_device **all)
 		same_slot |= !strncmp(device_bdf(*device), d->bdf, strcspn(d->bdf, "."));
 	}
 	bridge = some ? device_not_isolated(d->device, &why) : NULL;
-	if (bridge)
+	if (bridge && !why)
+		finding(d, "not-isolated", remedy("ask as root"),
+			"why it shares the group is in what only root may read of %s",
+			device_bdf(bridge));
+	else if (bridge)
 		finding(d, "not-isolated",
 			with(remedy("use another slot, or boot with pci=config_acs= if it has ACS"),
 			     "culprit", device_bdf(bridge)),

@@ -74,7 +74,10 @@ char *device_driver(struct udev_device *device);
 int device_group(struct udev_device *device);
 struct udev_device **group_devices(int group);
 
-/* The bridge above it that keeps nothing apart, not to be freed, and why; or NULL */
+/*
+ * The bridge above it that keeps nothing apart, not to be freed, and why; or NULL. If *why is NULL
+ * that bridge may be one, which this user cannot see.
+ */
 struct udev_device *device_not_isolated(struct udev_device *device, const char **why);
 
 /* Its PF, for udev_device_unref(), if it is a VF; how many VFs it has as a PF */

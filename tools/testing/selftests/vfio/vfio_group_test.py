@@ -35,6 +35,8 @@ from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, VFIO_PF_WARNINGS, Group,
 
 # Of a storm: how often each outcome has to be had
 TIMES = 3
+# A user who may do nothing
+NOBODY = 65534
 
 
 def check_groups(bdf, other, number):
@@ -80,6 +82,13 @@ class Shared(Scene):
         if "group" in self.paths:
             with Group(self.device) as group:
                 assert not group.viable()
+        # Why they share a group is in a part of the configuration that only root may read.
+        for user, known in ((None, True), (NOBODY, False)):
+            said, = (finding["message"] for finding in diagnosis(self.device, user=user)["findings"]
+                     if finding["code"] == "not-isolated")
+            assert ("only root may read" not in said) == known, said
+            if not self.bridge:
+                assert "conventional" not in said, said
 
     def harmless_drivers(self):
         """Drivers that do no DMA of the host's are not in the way, nor is none."""

@@ -237,15 +237,15 @@ DENIED, INVALID = device_call("EACCES"), device_call("EINVAL")
 UNKNOWN = "unknown"
 
 
-def ask_doctor(bdf, token=None):
+def ask_doctor(bdf, token=None, user=None):
     return subprocess.run(["vfioctl", "doctor", bdf, "--json"] +
-                          (["--token", str(token)] if token else []),
+                          (["--token", str(token)] if token else []), user=user,
                           check=False, capture_output=True, text=True)
 
 
-def diagnosis(bdf, token=None):
-    """What `vfioctl doctor` says, with the answers that it foretells by path"""
-    said = ask_doctor(bdf, token)
+def diagnosis(bdf, token=None, user=None):
+    """What `vfioctl doctor` says (to this user), with the answers that it foretells by path"""
+    said = ask_doctor(bdf, token, user)
     assert said.returncode in (0, 1), said
     answers = {True: lambda path: None, False: lambda path: (path["call"], path["error"]),
                None: lambda path: UNKNOWN}
