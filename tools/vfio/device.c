@@ -114,6 +114,11 @@ unsigned int device_vfs(struct udev_device *device)
 	return device_number(device, "sriov_numvfs");
 }
 
+enum answer device_enabled(struct udev_device *device)
+{
+	return device_attr(device, "enable") ? device_number(device, "enable") > 0 : UNKNOWN;
+}
+
 bool device_is_bridge(struct udev_device *device)
 {
 	return device_number(device, "class") >> 16 == PCI_BASE_CLASS_BRIDGE &&

@@ -260,8 +260,14 @@ static void check_cdev_user(struct doctor *d, struct udev_device *device)
 
 	if (!user.pid)
 		return;
-	refuse(d, GROUP, OPEN, EBUSY);
-	refuse(d, CDEV, BIND_IOMMUFD, own ? EINVAL : EPERM);
+	if (device_enabled(device) == YES) {
+		refuse(d, GROUP, OPEN, EBUSY);
+		refuse(d, CDEV, BIND_IOMMUFD, own ? EINVAL : EPERM);
+	} else {
+		/* A device of another bus, which does not tell */
+		doubt(d, GROUP);
+		doubt(d, CDEV);
+	}
 	finding(d, own ? "device-in-use" : "sibling-in-use", culprit(name, user),
 		"process %d (%s) has %s open%s", user.pid, user.name, name,
 		own ? "" : ", and only that can have other devices of the group");

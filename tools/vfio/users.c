@@ -145,13 +145,24 @@ static struct user user_of(const struct vfio_file *file)
 	return user;
 }
 
-struct user cdev_user(struct udev_device *device)
+static struct user cdev_opener(struct udev_device *device)
 {
 	char *name = device_vfio(device);
 	dev_t node = name ? node_of("vfio-dev", name) : 0;
 
 	free(name);
 	return user_of(find_node(node));
+}
+
+/*
+ * Who has opened a node has nothing yet: it has to be bound to an iommufd; that enables the device.
+ * Nor can it be bound as long as the group is open.
+ */
+struct user cdev_user(struct udev_device *device)
+{
+	if (device_enabled(device) == NO || group_user(device_group(device)).pid)
+		return (struct user){};
+	return cdev_opener(device);
 }
 
 struct user group_user(int group)
@@ -172,7 +183,7 @@ struct user group_owner(int group)
 	struct user user = group_user(group);
 
 	for (device = all; !user.pid && *device; device++)
-		user = cdev_user(*device);
+		user = cdev_opener(*device);
 	device_free_all(all);
 	return user;
 }

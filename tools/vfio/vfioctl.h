@@ -45,6 +45,8 @@ int next_option(int argc, char **argv, const struct option *own);
 /* Say what is wrong with how the command was called. Return: EXIT_USAGE, for the caller's own */
 int fail_usage(const char *format, ...) __printf(1, 2);
 
+enum answer { NO, YES, UNKNOWN };
+
 /* device.c: what is known about a PCI function, a udev_device. What is not const is for free(). */
 
 #define BDF_SIZE sizeof("00000000:00:00.0")
@@ -84,9 +86,10 @@ struct udev_device *device_not_isolated(struct udev_device *device, const char *
 struct udev_device *device_pf(struct udev_device *device);
 unsigned int device_vfs(struct udev_device *device);
 
-bool device_is_bridge(struct udev_device *device);
+/* Has a driver enabled it? Those of VFIO do so for as long as it is open, by its group or bound. */
+enum answer device_enabled(struct udev_device *device);
 
-enum answer { NO, YES, UNKNOWN };
+bool device_is_bridge(struct udev_device *device);
 
 /* Can it be live-migrated as it is bound now? If not, *why, which is constant, may say more. */
 enum answer device_migrates(struct udev_device *device, const char **why);
@@ -113,7 +116,7 @@ struct user {
 struct user group_user(int group);
 struct user cdev_user(struct udev_device *device);
 struct user device_user(struct udev_device *device);
-/* Of anything in a group */
+/* Of anything in a group, were it only an open node: that keeps a driver from leaving, too. */
 struct user group_owner(int group);
 
 /* There are processes that we may not look into. */

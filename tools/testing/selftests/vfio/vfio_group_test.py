@@ -29,8 +29,8 @@ import uuid
 
 from hisi_ctl import (DRIVER, PCI, WATCHDOG, Storm, bind, create_vfs, driver_of, sysfs_read,
                       sysfs_write, tap, unbind)
-from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, VFIO_PF_WARNINGS, Group, Refused, Scene,
-                       cases, device_call, diagnosis, group_of, scene_arguments, try_bind,
+from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, VFIO_PF_WARNINGS, Cdev, Group, Refused,
+                       Scene, cases, device_call, diagnosis, group_of, scene_arguments, try_bind,
                        try_open)
 
 # Of a storm: how often each outcome has to be had
@@ -150,6 +150,24 @@ class Shared(Scene):
                     with PATHS[path](other, beside=device) as second:
                         second.region(0)
 
+    def opened_only(self):
+        """Who has opened a cdev, and has not bound it to an iommufd, has nothing yet."""
+        if self.paths != list(PATHS):
+            return
+        others = [] if self.bridge else [self.sibling]
+        for other in others:
+            bind(other, self.driver)
+        with contextlib.ExitStack() as stack:
+            for bdf in [self.device] + others:
+                stack.enter_context(Cdev(bdf))
+                self.expect(self.device, OPENS)
+            # Nor has he when another has it by its group.
+            with PATHS["group"](self.device):
+                self.expect(self.device, device_call("EBUSY") | {"group": ("open", "EBUSY")})
+                codes = {finding["code"] for finding in diagnosis(self.device)["findings"]}
+                assert "group-in-use" in codes, codes
+                assert not {"device-in-use", "sibling-in-use"} & codes, codes
+
     def storm(self):
         """The host and a user want the group at once: each gets it, or is told that he does not."""
         def host():
@@ -162,7 +180,7 @@ class Shared(Scene):
                     [{None, NOT_OWNER[path]}, {None, "EBUSY"}])
 
     TESTS = (host_driver, harmless_drivers, group_of_user, group_without_device, not_bound,
-             two_owners, storm)
+             two_owners, opened_only, storm)
 
 
 class Port(Scene):
