@@ -304,12 +304,13 @@ static void check_token(struct doctor *d)
 	char *pf_vfio = pf ? device_vfio(pf) : NULL, *why = NULL;
 	const char *other = pf ? device_bdf(pf) : vf ? device_bdf(vf) : NULL;
 
-	if (pf_vfio && d->vfio)
+	/* What is not bound yet is told what it takes afterwards. */
+	if (pf_vfio)
 		why = text("%s is a VF of %s, which VFIO has as well", d->bdf, other);
 	else if (vf)
 		why = text("%s is the PF of %s, which is open", d->bdf, other);
 
-	if (d->token && d->vfio && !cdev_takes_token()) {
+	if (d->token && !cdev_takes_token()) {
 		refuse(d, CDEV, BIND_IOMMUFD, EINVAL);
 		finding(d, "token-unknown", remedy("leave the VF token away"),
 			"this kernel knows no VF token on the cdev path");
@@ -327,7 +328,7 @@ static void check_token(struct doctor *d)
 			with(remedy("give the VMM the PF's VF token (QEMU: vf-token=UUID)"),
 			     "culprit", other),
 			"%s: that takes a VF token", why);
-	} else if (d->token && !(d->vfio && device_attr(d->device, "sriov_totalvfs"))) {
+	} else if (d->token && !device_attr(d->device, "sriov_totalvfs")) {
 		refuse(d, GROUP, GET_DEVICE_FD, EINVAL);
 		refuse(d, CDEV, BIND_IOMMUFD, EINVAL);
 		finding(d, "token-superfluous", remedy("leave the VF token away"),

@@ -16,10 +16,10 @@ import os
 import sys
 import uuid
 
-from hisi_ctl import PCI, bind, create_vfs, sysfs_write, tap
+from hisi_ctl import PCI, bind, create_vfs, sysfs_write, tap, unbind
 from vfio_open import (BIND_FLAG_TOKEN, DENIED, INVALID, OPENS, PATHS, VFIO_PF_WARNINGS, Cdev,
-                       Group, Refused, Scene, ask_doctor, cases, group_of, scene_arguments,
-                       try_open)
+                       Group, Refused, Scene, ask_doctor, cases, diagnosis, group_of,
+                       scene_arguments, try_open)
 
 TOKEN, OTHER = uuid.uuid4(), uuid.uuid4()
 # No open has as many allocations.
@@ -167,6 +167,30 @@ class Token(Scene):
                 self.expect(self.pf, OPENS, TOKEN)
             self.expect(self.pf, OPENS)
 
+    def unbound(self):
+        """Who wants to open what has no driver of VFIO yet is told what it takes afterwards."""
+        def codes(bdf, token):
+            return {finding["code"] for finding in diagnosis(bdf, token)["findings"]}
+
+        unbind(self.vf)
+        found = codes(self.vf, TOKEN)
+        assert found >= {"not-bound", "token-unverified"}, found
+        assert "token-superfluous" not in found, found
+        found = codes(self.vf, None)
+        assert found >= {"not-bound", "token-missing"}, found
+        # Its VFs would go with it, without a lock that the kernel's debugging wants for that.
+        sysfs_write(f"{PCI}{self.pf}/sriov_numvfs", "0")
+        unbind(self.pf)
+        found = codes(self.pf, TOKEN)
+        assert "not-bound" in found and "token-superfluous" not in found, found
+        self.give_pf("vfio-pci")
+
+    def opened_only(self):
+        """A VF whose cdev is open and not bound is not in use."""
+        if "cdev" in self.paths:
+            with Cdev(self.vf):
+                self.expect(self.pf, OPENS)
+
     def changed(self):
         """A new token is for those who come now; who is there stays."""
         for path in self.paths:
@@ -196,8 +220,8 @@ class Token(Scene):
                     assert try_open(path, self.vf, TOKEN) is None
             self.unused()
 
-    TESTS = (none_wrong_right, set_by_opening, superfluous, malformed, pf_replaced, changed,
-             failed_opens)
+    TESTS = (none_wrong_right, set_by_opening, superfluous, malformed, pf_replaced, unbound,
+             opened_only, changed, failed_opens)
 
 
 class TokenFailNth(Token):
