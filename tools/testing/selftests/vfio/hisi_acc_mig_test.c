@@ -345,7 +345,7 @@ MIG_TEST_F(acc, reset_from_outside)
 	check_reset_from_outside(_metadata, self, false);
 }
 
-/* A VMM that writes to configuration space, as it does when it loads, has not asked for it either. */
+/* A VMM that writes to configuration space, as it does when it loads, did not ask for it either. */
 MIG_TEST_F(acc, reset_from_outside_then_config)
 {
 	check_reset_from_outside(_metadata, self, true);

@@ -48,7 +48,7 @@ struct hacc_config {
 	unsigned int depth;		/* of each SQ and CQ */
 	unsigned int eq_depth;
 	unsigned int job_len;		/* bytes of plain data, at most HACC_JOB_MAX */
-	__u32 eqc_unused;		/* in words of the event queues' contexts that mean nothing */
+	__u32 eqc_unused;		/* in the event queues' contexts, where it means nothing */
 };
 
 #define HACC_JOB_MAX		3072
