@@ -31,8 +31,9 @@ from vm import LabError, Load, wait
 FATAL = ("mismatches", "errors", "lost", "hung", "duplicates", "software", "refused", "inflight")
 # Counters of the model that say what is, not what has been.
 GAUGES = ("in-flight", "max-in-flight", "posted")
-# More kernel memory with each migration than the noise of a working system (KiB)
-GROWTH = 32
+# More kernel memory with each migration than the noise of a working system (KiB), and less than a page for each arc of
+# one, of which there are seven
+GROWTH = 24
 # What the guest can do with an accelerator; guest/workloads/ says what that is. The time of a job
 # goes by how many of them the workload has out at once.
 Workload = namedtuple("Workload", "name kind job_time_ns")

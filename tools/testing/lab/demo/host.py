@@ -13,8 +13,9 @@ PORT = 7006
 # Nobody else is on that network.
 KEY = b"lab"
 
-# Fields of /proc/meminfo
-KERNEL_MEMORY = ("SUnreclaim", "KernelStack", "PageTables", "SecPageTables", "VmallocUsed", "Percpu")
+# Fields of /proc/meminfo. Not what comes and goes with programs: their page tables, and the stacks that they have in the
+# kernel, which are part of VmallocUsed.
+KERNEL_MEMORY = {"SUnreclaim": 1, "SecPageTables": 1, "VmallocUsed": 1, "KernelStack": -1, "Percpu": 1}
 
 
 class Host:
@@ -60,7 +61,7 @@ class Host:
             file.write("3")
         with open("/proc/meminfo", encoding="ascii") as file:
             fields = dict(line.split()[:2] for line in file)
-        return sum(int(fields[f"{name}:"]) for name in KERNEL_MEMORY)
+        return sum(sign * int(fields[f"{name}:"]) for name, sign in KERNEL_MEMORY.items())
 
     def faults(self):
         return self.log.faults()

@@ -109,7 +109,8 @@ class Soak(unittest.TestCase):
     def test_noise_is_no_growth_and_a_leak_is(self):
         noise = [48580, 48732, 48700, 48344, 48496, 48504, 49900, 48400] * 3
         self.assertLess(abs(demo.Demo.growth(noise)), demo.GROWTH / 2)
-        leak = [value + 64 * number for number, value in enumerate(noise)]
+        page_per_arc = 4 * 7
+        leak = [value + page_per_arc * number for number, value in enumerate(noise)]
         self.assertGreater(demo.Demo.growth(leak), demo.GROWTH)
         self.assertEqual(demo.Demo.growth([5]), 0)
 
