@@ -21,6 +21,8 @@ from server import KINDS, Models, function_of  # noqa: E402,F401
 
 DRIVER = "hisi_vfio_pci"
 PCI = "/sys/bus/pci/devices/"
+# A user who may do nothing
+NOBODY = 65534
 # Only ends a wait for something that does not come.
 WATCHDOG = 300
 

@@ -27,16 +27,14 @@ import sys
 import time
 import uuid
 
-from hisi_ctl import (DRIVER, PCI, WATCHDOG, Storm, bind, create_vfs, driver_of, sysfs_read,
-                      sysfs_write, tap, unbind)
+from hisi_ctl import (DRIVER, NOBODY, PCI, WATCHDOG, Storm, bind, create_vfs, driver_of,
+                      sysfs_read, sysfs_write, tap, unbind)
 from vfio_open import (ABSENT, NOT_OWNER, OPENS, PATHS, VFIO_PF_WARNINGS, Cdev, Group, Refused,
-                       Scene, cases, device_call, diagnosis, group_of, scene_arguments, try_bind,
-                       try_open)
+                       Scene, cases, codes, device_call, diagnosis, group_of, scene_arguments,
+                       try_bind, try_open)
 
 # Of a storm: how often each outcome has to be had
 TIMES = 3
-# A user who may do nothing
-NOBODY = 65534
 
 
 def check_groups(bdf, other, number):
@@ -164,9 +162,9 @@ class Shared(Scene):
             # Nor has he when another has it by its group.
             with PATHS["group"](self.device):
                 self.expect(self.device, device_call("EBUSY") | {"group": ("open", "EBUSY")})
-                codes = {finding["code"] for finding in diagnosis(self.device)["findings"]}
-                assert "group-in-use" in codes, codes
-                assert not {"device-in-use", "sibling-in-use"} & codes, codes
+                found = codes(self.device)
+                assert "group-in-use" in found, found
+                assert not {"device-in-use", "sibling-in-use"} & found, found
 
     def storm(self):
         """The host and a user want the group at once: each gets it, or is told that he does not."""

@@ -254,6 +254,11 @@ def diagnosis(bdf, token=None, user=None):
     return result
 
 
+def codes(bdf, token=None):
+    """Of what doctor finds"""
+    return {finding["code"] for finding in diagnosis(bdf, token)["findings"]}
+
+
 class Scene:
     """A device to be bound to a driver of VFIO, and what is around it."""
 

@@ -18,7 +18,7 @@ import uuid
 
 from hisi_ctl import PCI, bind, create_vfs, sysfs_write, tap, unbind
 from vfio_open import (BIND_FLAG_TOKEN, DENIED, INVALID, OPENS, PATHS, VFIO_PF_WARNINGS, Cdev,
-                       Group, Refused, Scene, ask_doctor, cases, diagnosis, group_of,
+                       Group, Refused, Scene, ask_doctor, cases, codes, group_of,
                        scene_arguments, try_open)
 
 TOKEN, OTHER = uuid.uuid4(), uuid.uuid4()
@@ -169,14 +169,11 @@ class Token(Scene):
 
     def unbound(self):
         """Who wants to open what has no driver of VFIO yet is told what it takes afterwards."""
-        def codes(bdf, token):
-            return {finding["code"] for finding in diagnosis(bdf, token)["findings"]}
-
         unbind(self.vf)
         found = codes(self.vf, TOKEN)
         assert found >= {"not-bound", "token-unverified"}, found
         assert "token-superfluous" not in found, found
-        found = codes(self.vf, None)
+        found = codes(self.vf)
         assert found >= {"not-bound", "token-missing"}, found
         # Its VFs would go with it, without a lock that the kernel's debugging wants for that.
         sysfs_write(f"{PCI}{self.pf}/sriov_numvfs", "0")

@@ -16,11 +16,10 @@ import signal
 import subprocess
 import sys
 
-from hisi_ctl import (DRIVER, PCI, WATCHDOG, Ctl, Storm, arguments, bind, sysfs_read, sysfs_write,
-                      tap, wait_for)
+from hisi_ctl import (DRIVER, NOBODY, PCI, WATCHDOG, Ctl, Storm, arguments, bind, sysfs_read,
+                      sysfs_write, tap, wait_for)
 
 TRACING = "/sys/kernel/tracing"
-NOBODY = 65534
 
 # What to set, and the arcs that the kernel takes there
 WALK = [

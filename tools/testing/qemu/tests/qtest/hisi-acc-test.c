@@ -438,6 +438,17 @@ static void fill(Acc *a, unsigned n, uint8_t *data, size_t len)
     qtest_memwrite(a->qts, buffer(n), data, len);
 }
 
+/* With queues in the first VF, and data in buffer 0 */
+static Acc *start_vf(const char *hw, uint8_t *data, size_t len)
+{
+    Acc *a = start(hw);
+
+    enable_vfs(a);
+    setup_queues(a, 1);
+    fill(a, 0, data, len);
+    return a;
+}
+
 /* What is behind the operands and results in a buffer */
 #define POISON          0xee
 
@@ -782,12 +793,9 @@ static void test_migrate(const void *hw)
 static void test_cancel(const void *hw)
 {
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
     uint64_t src = controls(a, 1);
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     set(a, "job-slots", "1");
     post_many(a, 0, 4);
     doorbell(a, page(1), COMPRESS, DB_SQ, 4, 0);
@@ -820,11 +828,8 @@ static void one_job(Acc *a, unsigned q, unsigned index)
 static void test_interrupts(const void *hw)
 {
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     /* messages to RAM can be read back: 0x40 is vector 0 of 4 */
     wr(a, MSI_TARGET, 0);
     enable_msi(a, 1, MSI_TARGET, 0x40);
@@ -869,12 +874,9 @@ static void test_interrupts(const void *hw)
 static void test_reentry(const void *hw)
 {
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
     int64_t commands;
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     set(a, "job-slots", "1");
     wr(a, page(1) + 0xc, 0);
 
@@ -965,12 +967,9 @@ static void test_messages(const void *hw)
 static void test_pace(const void *hw)
 {
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
     uint64_t src = controls(a, 1);
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     set(a, "job-slots", "0");
     for (unsigned i = 0; i < 4; i++) {
         post(a, COMPRESS, i, 0, sizeof(data), 1, BUFFER_SIZE);
@@ -1021,12 +1020,9 @@ static void test_pace(const void *hw)
 static void test_pause_sync(const void *hw)
 {
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
     uint64_t src = controls(a, 1);
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     set(a, "job-slots", "0");
     post_many(a, 0, 2);
     doorbell(a, page(1), COMPRESS, DB_SQ, 2, 0);
@@ -1052,12 +1048,9 @@ static void test_reload(const void *hw)
 {
     static const unsigned waiting[] = { MB_STOP_QP, MB_FLUSH, MB_PAUSE };
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
     uint64_t src = controls(a, 1);
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     set(a, "job-slots", "1");
 
     /* the other queue gets the slot */
@@ -1090,12 +1083,9 @@ static void test_reload(const void *hw)
 static void test_violations(const void *hw)
 {
     uint8_t data[2000];
-    Acc *a = start(hw);
+    Acc *a = start_vf(hw, data, sizeof(data));
     uint64_t src = controls(a, 1);
 
-    enable_vfs(a);
-    setup_queues(a, 1);
-    fill(a, 0, data, sizeof(data));
     mailbox_start(a, src, MB_PAUSE, false, 0, 0);
     wr(a, src + 0x204, 1);
     doorbell(a, src, COMPRESS, DB_SQ, 0, 1);
