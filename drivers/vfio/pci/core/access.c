@@ -9,6 +9,7 @@
  * gate is closed. Mappings are zapped and fault, read() and write() fail. Configuration space stays
  * open, because a VMM saves and loads it then.
  */
+#include <kunit/visibility.h>
 #include <linux/export.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
@@ -20,7 +21,8 @@
 /* Bytes of a region that the user may reach; false if that is all of it. */
 static bool region_limit(struct vfio_pci_mig_device *mdev, unsigned int index, u64 *visible)
 {
-	if (index >= PCI_STD_NUM_BARS || !mdev->bar_visible[index])
+	/* Without migration there is nothing to hide. */
+	if (!mdev->fsm || index >= PCI_STD_NUM_BARS || !mdev->bar_visible[index])
 		return false;
 	*visible = mdev->bar_visible[index];
 	return true;
@@ -29,16 +31,25 @@ static bool region_limit(struct vfio_pci_mig_device *mdev, unsigned int index, u
 /**
  * vfio_pci_mig_gate_set() - Let the user reach the device, or not
  * @fsm: the state of migration of an open device, locked
- * @open: whether he may
+ * @open: whether the user may
  *
- * Once the gate is closed no access of his is under way.
+ * Once the gate is closed no access of the user's is under way.
  */
 void vfio_pci_mig_gate_set(struct vfio_pci_mig_fsm *fsm, bool open)
 {
 	const loff_t start = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_BAR0_REGION_INDEX);
 	const loff_t end = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_ROM_REGION_INDEX);
 
+	bool same;
+
 	lockdep_assert_held(&fsm->lock);
+
+	/* Waits for gate_enter(), which also opens the gate, but holds up nobody. */
+	down_read(&fsm->gate);
+	same = fsm->gate_open == open;
+	up_read(&fsm->gate);
+	if (same)
+		return;
 
 	down_write(&fsm->gate);
 	if (fsm->gate_open && !open)
@@ -57,11 +68,11 @@ static bool gate_enter(struct vfio_pci_mig_fsm *fsm)
 	up_read(&fsm->gate);
 
 	/*
-	 * After a reset the device runs, even if nobody came by yet to say so. The gate is opened,
-	 * not passed: whoever closes it next has to know that there is somebody to keep out.
+	 * After a reset the device runs, even before anybody completed the reset. The gate is opened,
+	 * not passed: whoever closes it next has to know that there is a user to keep out.
 	 */
 	down_write(&fsm->gate);
-	if (vfio_pci_mig_fsm_reset_opens(fsm))
+	if (vfio_pci_mig_fsm_reset_pending(fsm))
 		fsm->gate_open = true;
 	if (fsm->gate_open) {
 		downgrade_write(&fsm->gate);
@@ -83,6 +94,27 @@ static ssize_t core_rw(struct vfio_device *vdev, char __user *buf, size_t count,
 		       vfio_pci_core_read(vdev, buf, count, ppos);
 }
 
+/* How often an access is tried again because its buffer's page was taken away in between */
+#define PAGE_TRIES	16
+
+static bool fault_in(const char __user *buf, size_t count, bool write)
+{
+	return !(write ? fault_in_readable(buf, count) :
+			 fault_in_safe_writeable((char __user *)buf, count));
+}
+
+/* core_rw() without faults: what is held meanwhile may be held up by a fault, or be taken by it. */
+static ssize_t core_rw_nofault(struct vfio_device *vdev, char __user *buf, size_t count,
+			       loff_t *ppos, bool write)
+{
+	ssize_t ret;
+
+	pagefault_disable();
+	ret = core_rw(vdev, buf, count, ppos, write);
+	pagefault_enable();
+	return ret;
+}
+
 /*
  * One access that the hardware sees as a whole, or several small ones below an 8-byte boundary. The
  * user's buffer may be anything, a mapping behind this very gate included: nothing is faulted in
@@ -92,19 +124,16 @@ static ssize_t gated_piece(struct vfio_device *vdev, char __user *buf, size_t co
 			   bool write)
 {
 	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
-	unsigned int tries = 16;
+	unsigned int tries = PAGE_TRIES;
 	ssize_t ret;
 
 	do {
-		if (write ? fault_in_readable(buf, count) : fault_in_safe_writeable(buf, count))
+		if (!fault_in(buf, count, write))
 			return -EFAULT;
 		if (!gate_enter(fsm))
 			return -EIO;
-		pagefault_disable();
-		ret = core_rw(vdev, buf, count, ppos, write);
-		pagefault_enable();
+		ret = core_rw_nofault(vdev, buf, count, ppos, write);
 		gate_leave(fsm);
-		/* Somebody took the page away in between; but nobody does so for ever. */
 	} while (ret == -EFAULT && --tries);
 	return ret;
 }
@@ -138,28 +167,57 @@ static ssize_t clip_access(struct vfio_device *vdev, size_t count, loff_t pos)
 	return min_t(u64, count, visible - off);
 }
 
+/* Does an access to @count bytes of configuration space at @pos reach this byte? */
+static bool config_covers(loff_t pos, size_t count, u8 cap, u8 byte)
+{
+	u64 off = pos & VFIO_PCI_OFFSET_MASK;
+
+	return cap && off <= cap + byte && cap + byte - off < count;
+}
+
+/* Does a write reach one of the bits by which vfio-pci resets a function for its user? */
+static bool config_may_reset(struct vfio_pci_mig_device *mdev, loff_t pos, size_t count)
+{
+	return config_covers(pos, count, mdev->core.pdev->pcie_cap, PCI_EXP_DEVCTL + 1) ||
+	       config_covers(pos, count, mdev->fsm->af_cap, PCI_AF_CTRL);
+}
+
+static ssize_t config_reset_write(struct vfio_device *vdev, char __user *buf, size_t count,
+				  loff_t *ppos)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	unsigned int tries = PAGE_TRIES;
+	loff_t pos = *ppos;
+	ssize_t ret;
+	bool again;
+
+	do {
+		if (!fault_in(buf, count, true))
+			return -EFAULT;
+		ret = vfio_pci_mig_user_reset_begin(fsm);
+		if (ret)
+			return ret;
+		*ppos = pos;
+		ret = core_rw_nofault(vdev, buf, count, ppos, true);
+		again = vfio_pci_mig_user_reset_end(fsm, false);
+	} while (again || (ret == -EFAULT && --tries));
+	return ret;
+}
+
 static ssize_t mig_rw(struct vfio_device *vdev, char __user *buf, size_t count, loff_t *ppos,
 		      bool write)
 {
-	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
 	bool config = VFIO_PCI_OFFSET_TO_INDEX(*ppos) == VFIO_PCI_CONFIG_REGION_INDEX;
 	ssize_t ret = clip_access(vdev, count, *ppos);
-	unsigned int resets;
 
 	if (ret < 0)
 		return ret;
-	if (fsm && !config)
+	if (mdev->fsm && !config)
 		return gated_rw(vdev, buf, ret, ppos, write);
-
-	if (!fsm || !write)
-		return core_rw(vdev, buf, ret, ppos, write);
-
-	resets = vfio_pci_mig_resets(vfio_pci_mig_device(vdev));
-	ret = core_rw(vdev, buf, ret, ppos, true);
-	/* The write may have been a function level reset. */
-	if (vfio_pci_mig_fsm_reset_since(fsm, resets))
-		vfio_pci_mig_fsm_reset_by_user(fsm);
-	return ret;
+	if (mdev->fsm && write && config_may_reset(mdev, *ppos, ret))
+		return config_reset_write(vdev, buf, ret, ppos);
+	return core_rw(vdev, buf, ret, ppos, write);
 }
 
 /**
@@ -228,6 +286,57 @@ static const struct vm_operations_struct mig_vm_ops = {
 	.huge_fault = mig_huge_fault,
 };
 
+/* Is this a mapping of a BAR as vfio-pci has always made them? The gate relies on all of it. */
+static bool vma_expected(struct vfio_pci_mig_device *mdev, struct vm_area_struct *vma)
+{
+	const struct vm_operations_struct *known = READ_ONCE(mdev->fsm->core_vm_ops);
+
+	return vma->vm_pgoff >> (VFIO_PCI_OFFSET_SHIFT - PAGE_SHIFT) < VFIO_PCI_ROM_REGION_INDEX &&
+	       vma->vm_private_data == &mdev->core &&
+	       vma->vm_ops && vma->vm_ops->fault && (!known || vma->vm_ops == known) &&
+	       vma->vm_file && mdev->core.vdev.inode &&
+	       vma->vm_file->f_mapping == mdev->core.vdev.inode->i_mapping;
+}
+
+/**
+ * vfio_pci_mig_gate_adopt() - Put a new mapping of vfio-pci's behind the gate
+ * @mdev: a migratable device
+ * @vma: what vfio_pci_core_mmap() made of it
+ *
+ * The gate closes a mapping by zapping the device's address space, and keeps it closed by standing
+ * before vfio-pci's fault handler. A mapping for which that would not work, of a later kernel's or
+ * of another kind of region, makes the device one that is only passed through.
+ *
+ * Context: with the mmap lock held.
+ * Return: 0, or -EBUSY for such a mapping while the device is stopped.
+ */
+int vfio_pci_mig_gate_adopt(struct vfio_pci_mig_device *mdev, struct vm_area_struct *vma)
+{
+	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
+
+	if (vma_expected(mdev, vma)) {
+		WRITE_ONCE(fsm->core_vm_ops, vma->vm_ops);
+		vma->vm_ops = &mig_vm_ops;
+		return 0;
+	}
+
+	/* An arc closes the gate before it asks whether it may go on. */
+	if (!gate_enter(fsm))
+		return -EBUSY;
+	if (!fsm->unguarded) {
+		mdev->reason = (struct vfio_pci_mig_reason) {
+			"mapping", "this kernel maps its BARs in a way that this driver does not know",
+		};
+		mdev->core.vdev.migration_flags = 0;
+		WRITE_ONCE(fsm->unguarded, true);
+		dev_warn(mdev->core.vdev.dev, "passed through without migration from now on: %s\n",
+			 mdev->reason.text);
+	}
+	gate_leave(fsm);
+	return 0;
+}
+EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_gate_adopt);
+
 /**
  * vfio_pci_mig_mmap() - mmap of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
@@ -252,11 +361,7 @@ int vfio_pci_mig_mmap(struct vfio_device *vdev, struct vm_area_struct *vma)
 	ret = vfio_pci_core_mmap(vdev, vma);
 	if (ret || !mdev->fsm)
 		return ret;
-
-	/* One and the same for all BARs */
-	mdev->fsm->core_vm_ops = vma->vm_ops;
-	vma->vm_ops = &mig_vm_ops;
-	return 0;
+	return vfio_pci_mig_gate_adopt(mdev, vma);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_mmap);
 
@@ -313,6 +418,22 @@ static long region_info_ioctl(struct vfio_device *vdev, unsigned long arg)
 	return copy_to_user(uarg, &info, minsz) ? -EFAULT : 0;
 }
 
+static long reset_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
+{
+	struct vfio_pci_mig_fsm *fsm = vfio_pci_mig_device(vdev)->fsm;
+	bool again;
+	long ret;
+
+	do {
+		ret = vfio_pci_mig_user_reset_begin(fsm);
+		if (ret)
+			return ret;
+		ret = vfio_pci_core_ioctl(vdev, cmd, arg);
+		again = vfio_pci_mig_user_reset_end(fsm, ret);
+	} while (again);
+	return ret;
+}
+
 /**
  * vfio_pci_mig_ioctl() - ioctl of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
@@ -322,7 +443,8 @@ static long region_info_ioctl(struct vfio_device *vdev, unsigned long arg)
  * A migratable device has no ioeventfds: vfio-pci reads the offset from user memory again, so that
  * none that is checked here is the one that is used, and they fire when the device is stopped.
  *
- * Return: as vfio_pci_core_ioctl().
+ * Return: as vfio_pci_core_ioctl(). A reset may also fail with -EINTR, or with -ETIMEDOUT if the
+ *	device cannot be reset now: then nothing was done to it.
  */
 long vfio_pci_mig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned long arg)
 {
@@ -338,10 +460,8 @@ long vfio_pci_mig_ioctl(struct vfio_device *vdev, unsigned int cmd, unsigned lon
 			return ret;
 	}
 
-	ret = vfio_pci_core_ioctl(vdev, cmd, arg);
-
-	if (fsm && !ret && (cmd == VFIO_DEVICE_RESET || cmd == VFIO_DEVICE_PCI_HOT_RESET))
-		vfio_pci_mig_fsm_reset_by_user(fsm);
-	return ret;
+	if (fsm && (cmd == VFIO_DEVICE_RESET || cmd == VFIO_DEVICE_PCI_HOT_RESET))
+		return reset_ioctl(vdev, cmd, arg);
+	return vfio_pci_core_ioctl(vdev, cmd, arg);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_ioctl);

@@ -64,16 +64,6 @@ static inline void __iomem *vfio_pci_mig_iomap(struct vfio_pci_core_device *core
 #endif
 }
 
-/* Where vfio has the device's debugfs files, if it has. */
-static inline struct dentry *vfio_pci_mig_debug_root(struct vfio_device *vdev)
-{
-#ifdef CONFIG_VFIO_DEBUGFS
-	return vdev->debug_root;
-#else
-	return NULL;
-#endif
-}
-
 /*
  * 7.0: a mailbox command that reads returns its result from the same access that saw it finish.
  * Before, the result is fetched from the registers by hand. For files that include the QM's header.
@@ -87,6 +77,25 @@ static inline int hisi_qm_mb_read(struct hisi_qm *qm, u64 *val, u8 cmd, u16 queu
 		*val = readl(qm->io_base + QM_MB_CMD_DATA_ADDR_L) |
 		       (u64)readl(qm->io_base + QM_MB_CMD_DATA_ADDR_H) << 32;
 	return ret;
+}
+#endif
+
+/*
+ * 6.18: the masks of errors are grouped by where the error is, and the PF's driver says by itself
+ * whether its engine is shut down. Is the PF's hardware shut down by an error?
+ */
+#if defined(HISI_ACC_QM_H)
+static inline bool hisi_qm_shut_down(struct hisi_qm *pf_qm)
+{
+	u32 status = readl(pf_qm->io_base + 0x100008);	/* QM_ABNORMAL_INT_STATUS of qm.c */
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 18, 0)
+	return status & pf_qm->err_info.qm_err.shutdown_mask ||
+	       (pf_qm->err_ini->dev_is_abnormal && pf_qm->err_ini->dev_is_abnormal(pf_qm));
+#else
+	return status & pf_qm->err_info.qm_shutdown_mask ||
+	       pf_qm->err_ini->get_dev_hw_err_status(pf_qm) & pf_qm->err_info.dev_shutdown_mask;
+#endif
 }
 #endif
 

@@ -15,8 +15,10 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/pm_runtime.h>
+#include <linux/poll.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/wait.h>
 
 #include "compat.h"
 #include "internal.h"
@@ -26,6 +28,7 @@
  * @ref: one reference by the struct file, one by the state machine while the session lasts
  * @fsm: the state machine, which outlives the file
  * @io: serialises read() or write() calls, across user copies
+ * @wait: for poll(), woken after each change of what it answers
  * @lock: a leaf; protects the members below
  * @dead: the session is over; nothing can be read or written any more
  * @err: negative errno of the write() after which nothing more is accepted
@@ -39,6 +42,7 @@ struct vfio_pci_mig_file {
 	struct kref ref;
 	struct vfio_pci_mig_fsm *fsm;
 	struct mutex io;
+	wait_queue_head_t wait;
 	spinlock_t lock;
 	bool dead;
 	int err;
@@ -153,6 +157,8 @@ static int mig_file_load(struct vfio_pci_mig_file *mf)
 		mf->complete = complete;
 	}
 	spin_unlock(&mf->lock);
+	if (ret < 0)
+		wake_up_poll(&mf->wait, EPOLLERR);
 
 	vfio_pci_mig_fsm_unlock(fsm);
 	return min_t(ssize_t, ret, 0);
@@ -171,8 +177,10 @@ static ssize_t mig_file_take(struct vfio_pci_mig_file *mf, const char __user *ub
 		mf->err = -ENOSPC;
 	ret = mf->dead ? -ENODEV : mf->err;
 	spin_unlock(&mf->lock);
-	if (ret)
+	if (ret) {
+		wake_up_poll(&mf->wait, EPOLLERR);
 		return ret;
+	}
 
 	if (copy_from_user(mf->buf + len, ubuf, count))
 		return -EFAULT;
@@ -215,6 +223,27 @@ static ssize_t vfio_pci_mig_fop_write(struct file *filp, const char __user *ubuf
 	return done;
 }
 
+/*
+ * An error is what the next read() or write() would fail with, but for the end of the pre-copy
+ * data, where more may come. The end of the stream is readable.
+ */
+static __poll_t vfio_pci_mig_fop_poll(struct file *filp, poll_table *wait)
+{
+	struct vfio_pci_mig_file *mf = filp->private_data;
+	__poll_t mask = 0;
+
+	poll_wait(filp, &mf->wait, wait);
+	spin_lock(&mf->lock);
+	if (mf->dead || mf->err)
+		mask |= EPOLLERR;
+	if (filp->f_mode & FMODE_WRITE)
+		mask |= EPOLLOUT | EPOLLWRNORM;
+	else if (mf->dead || mf->complete || mf->pos < mf->len)
+		mask |= EPOLLIN | EPOLLRDNORM;
+	spin_unlock(&mf->lock);
+	return mask;
+}
+
 static size_t mig_file_unread(struct vfio_pci_mig_file *mf)
 {
 	size_t unread;
@@ -244,10 +273,8 @@ static long vfio_pci_mig_fop_ioctl(struct file *filp, unsigned int cmd, unsigned
 	ret = vfio_pci_mig_fsm_lock_killable(fsm);
 	if (ret)
 		return ret;
-	if (!mig_file_in_session(mf)) {
-		ret = -ENODEV;
-	} else if (fsm->state != VFIO_DEVICE_STATE_PRE_COPY &&
-		   fsm->state != VFIO_DEVICE_STATE_PRE_COPY_P2P) {
+	if (!mig_file_in_session(mf) || (fsm->state != VFIO_DEVICE_STATE_PRE_COPY &&
+					 fsm->state != VFIO_DEVICE_STATE_PRE_COPY_P2P)) {
 		ret = -EINVAL;
 	} else {
 		if (vfio_pci_mig_precopy_info_v2(&fsm->mdev->core.vdev))
@@ -265,6 +292,7 @@ static long vfio_pci_mig_fop_ioctl(struct file *filp, unsigned int cmd, unsigned
 static const struct file_operations vfio_pci_mig_save_fops = {
 	.owner = THIS_MODULE,
 	.read = vfio_pci_mig_fop_read,
+	.poll = vfio_pci_mig_fop_poll,
 	.unlocked_ioctl = vfio_pci_mig_fop_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.release = vfio_pci_mig_fop_release,
@@ -273,6 +301,7 @@ static const struct file_operations vfio_pci_mig_save_fops = {
 static const struct file_operations vfio_pci_mig_load_fops = {
 	.owner = THIS_MODULE,
 	.write = vfio_pci_mig_fop_write,
+	.poll = vfio_pci_mig_fop_poll,
 	.release = vfio_pci_mig_fop_release,
 };
 
@@ -296,6 +325,7 @@ struct file *vfio_pci_mig_file_open(struct vfio_pci_mig_fsm *fsm, bool resuming)
 
 	kref_init(&mf->ref);
 	mutex_init(&mf->io);
+	init_waitqueue_head(&mf->wait);
 	spin_lock_init(&mf->lock);
 	mf->fsm = fsm;
 	vfio_pci_mig_fsm_get(fsm);
@@ -323,6 +353,7 @@ static void mig_file_publish(struct vfio_pci_mig_file *mf, size_t len, bool comp
 	mf->len = len;
 	mf->complete = complete;
 	spin_unlock(&mf->lock);
+	wake_up_poll(&mf->wait, EPOLLIN | EPOLLRDNORM);
 }
 
 /**
@@ -430,6 +461,7 @@ void vfio_pci_mig_file_mark_dead(struct vfio_pci_mig_file *mf)
 	spin_lock(&mf->lock);
 	mf->dead = true;
 	spin_unlock(&mf->lock);
+	wake_up_poll(&mf->wait, EPOLLERR);
 }
 
 /**

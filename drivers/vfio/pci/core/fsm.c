@@ -1,16 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The migration state machine: which arc calls what, what is reported, and what a reset does.
+ * The migration state machine: which arc calls what, and what is reported.
  *
- * The rules, in order of importance:
- *
- * - The reported state never disagrees with the device. An arc either succeeds, or leaves device
- *   and state as they were, or ends in ERROR.
- * - A reset callback takes nothing but a spinlock: it marks, and whoever holds or next takes the
- *   state mutex completes. Thus a reset never waits for a user copy or for hardware. A reset in the
- *   middle of an arc makes it fail, and the state ERROR until the next reset: whether what the arc
- *   did came before or after the reset nobody knows.
- * - A data file is never the owner of anything of the device (file.c).
+ * The reported state never disagrees with the device: an arc succeeds, or leaves device and state
+ * as they were, or ends in ERROR. What a reset does to that: reset.c.
  */
 #include <kunit/visibility.h>
 #include <linux/export.h>
@@ -54,44 +47,17 @@ static bool state_runs(enum vfio_device_mig_state state)
 	}
 }
 
-/* Only a reset that begins later than now ends this. */
-static void fsm_broke(struct vfio_pci_mig_fsm *fsm)
+/**
+ * vfio_pci_mig_fsm_error() - Nobody knows what the device does
+ * @fsm: the state of migration, locked
+ *
+ * Only a reset that begins later than now ends this.
+ */
+void vfio_pci_mig_fsm_error(struct vfio_pci_mig_fsm *fsm)
 {
-	spin_lock(&fsm->reset_lock);
-	fsm->repair = fsm->resets + 1;
-	spin_unlock(&fsm->reset_lock);
 	fsm->broken = false;
 	fsm->state = VFIO_DEVICE_STATE_ERROR;
 	vfio_pci_mig_file_kill(fsm);
-}
-
-/* If the device was reset since the last call, puts everything right. */
-static void fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
-{
-	unsigned int number;
-	bool pending;
-
-	lockdep_assert_held(&fsm->lock);
-
-	spin_lock(&fsm->reset_lock);
-	pending = fsm->reset_pending;
-	fsm->reset_pending = false;
-	number = fsm->resets_done;
-	spin_unlock(&fsm->reset_lock);
-
-	if (!pending || !fsm->mdev)
-		return;
-
-	vfio_pci_mig_file_kill(fsm);
-	fsm->ops->reset(fsm->mdev);
-	if (fsm->broken)
-		fsm_broke(fsm);
-	if ((int)(number - fsm->repair) < 0)
-		return;
-	/* In ERROR the user was told already, and waits for it. */
-	fsm->reset_unseen |= fsm->state != VFIO_DEVICE_STATE_RUNNING &&
-			     fsm->state != VFIO_DEVICE_STATE_ERROR;
-	fsm->state = VFIO_DEVICE_STATE_RUNNING;
 }
 
 /**
@@ -103,7 +69,7 @@ static void fsm_complete_reset(struct vfio_pci_mig_fsm *fsm)
 void vfio_pci_mig_fsm_lock(struct vfio_pci_mig_fsm *fsm)
 {
 	mutex_lock(&fsm->lock);
-	fsm_complete_reset(fsm);
+	vfio_pci_mig_fsm_complete_reset(fsm);
 }
 
 /**
@@ -116,7 +82,7 @@ int vfio_pci_mig_fsm_lock_killable(struct vfio_pci_mig_fsm *fsm)
 {
 	if (mutex_lock_killable(&fsm->lock))
 		return -EINTR;
-	fsm_complete_reset(fsm);
+	vfio_pci_mig_fsm_complete_reset(fsm);
 	return 0;
 }
 
@@ -131,131 +97,6 @@ void vfio_pci_mig_fsm_unlock(struct vfio_pci_mig_fsm *fsm)
 	if (fsm->mdev)
 		vfio_pci_mig_gate_set(fsm, state_runs(fsm->state));
 	mutex_unlock(&fsm->lock);
-}
-
-/**
- * vfio_pci_mig_fsm_reset_pending() - Was the device reset, and nobody has completed that yet?
- * @fsm: the state of migration
- *
- * Context: any; takes a spinlock.
- * Return: the answer.
- */
-bool vfio_pci_mig_fsm_reset_pending(struct vfio_pci_mig_fsm *fsm)
-{
-	bool pending;
-
-	spin_lock(&fsm->reset_lock);
-	pending = fsm->reset_pending;
-	spin_unlock(&fsm->reset_lock);
-	return pending;
-}
-
-/**
- * vfio_pci_mig_fsm_reset_opens() - Does the device run because of a reset nobody has completed?
- * @fsm: the state of migration
- *
- * Not while the back end is at it, whose arc a reset makes fail, and not after a reset that does
- * not put right what was broken since it began.
- *
- * Context: any; takes a spinlock.
- * Return: the answer.
- */
-bool vfio_pci_mig_fsm_reset_opens(struct vfio_pci_mig_fsm *fsm)
-{
-	bool opens;
-
-	spin_lock(&fsm->reset_lock);
-	opens = fsm->reset_pending && !fsm->entered &&
-		(int)(fsm->resets_done - fsm->repair) >= 0;
-	spin_unlock(&fsm->reset_lock);
-	return opens;
-}
-EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_reset_opens);
-
-/**
- * vfio_pci_mig_fsm_reset_since() - Has the calling thread reset the device?
- * @fsm: the state of migration
- * @resets: vfio_pci_mig_resets() of before
- *
- * Context: any; takes a spinlock.
- * Return: whether the last reset began later than that, by this thread, and is over.
- */
-bool vfio_pci_mig_fsm_reset_since(struct vfio_pci_mig_fsm *fsm, unsigned int resets)
-{
-	bool since;
-
-	spin_lock(&fsm->reset_lock);
-	since = fsm->resets != resets && fsm->resets == fsm->resets_done &&
-		fsm->resetter == current;
-	spin_unlock(&fsm->reset_lock);
-	return since;
-}
-EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_reset_since);
-
-/**
- * vfio_pci_mig_fsm_reset_by_user() - Complete a reset that the user himself has asked for
- * @fsm: the state of migration
- */
-void vfio_pci_mig_fsm_reset_by_user(struct vfio_pci_mig_fsm *fsm)
-{
-	vfio_pci_mig_fsm_lock(fsm);
-	fsm->reset_unseen = false;
-	vfio_pci_mig_fsm_unlock(fsm);
-}
-
-/**
- * vfio_pci_mig_fsm_enter() - Begin something that the back end does to the device
- * @fsm: the state of migration, locked
- *
- * Return: 0, or -EBUSY if the device is being reset, or was since the mutex was taken: nothing may
- * begin in a state that is no more.
- */
-int vfio_pci_mig_fsm_enter(struct vfio_pci_mig_fsm *fsm)
-{
-	int ret = 0;
-
-	lockdep_assert_held(&fsm->lock);
-
-	spin_lock(&fsm->reset_lock);
-	fsm->resets_entry = fsm->resets;
-	if (fsm->resets != fsm->resets_done || fsm->reset_pending)
-		ret = -EBUSY;
-	fsm->entered = !ret;
-	spin_unlock(&fsm->reset_lock);
-	return ret;
-}
-
-/**
- * vfio_pci_mig_fsm_outcome() - End what vfio_pci_mig_fsm_enter() has begun
- * @fsm: the state of migration, locked
- * @ret: what the back end returned
- *
- * If a reset began meanwhile nobody knows whether what the back end wrote came before or after it.
- * Then it takes another one.
- *
- * Return: @ret, or -EBUSY if a reset began meanwhile.
- */
-int vfio_pci_mig_fsm_outcome(struct vfio_pci_mig_fsm *fsm, int ret)
-{
-	lockdep_assert_held(&fsm->lock);
-
-	spin_lock(&fsm->reset_lock);
-	if (fsm->resets != fsm->resets_entry) {
-		fsm->broken = true;
-		ret = -EBUSY;
-	}
-	spin_unlock(&fsm->reset_lock);
-
-	if (fsm->broken) {
-		fsm_broke(fsm);
-		ret = ret ?: -EIO;
-	}
-	fsm_complete_reset(fsm);
-
-	spin_lock(&fsm->reset_lock);
-	fsm->entered = false;
-	spin_unlock(&fsm->reset_lock);
-	return ret;
 }
 
 static bool sleeps(struct pci_dev *pdev)
@@ -316,73 +157,22 @@ int vfio_pci_mig_broken(struct vfio_pci_mig_device *mdev, int err)
 EXPORT_SYMBOL_GPL(vfio_pci_mig_broken);
 
 /**
- * vfio_pci_mig_reset_prepare() - Take note of a reset that is about to happen
- * @mdev: the device that will be reset
- *
- * For the reset_prepare callback of struct pci_error_handlers. Takes only a spinlock.
- */
-void vfio_pci_mig_reset_prepare(struct vfio_pci_mig_device *mdev)
-{
-	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
-
-	if (!fsm)
-		return;
-
-	spin_lock(&fsm->reset_lock);
-	fsm->resets++;
-	fsm->resetter = current;
-	spin_unlock(&fsm->reset_lock);
-	trace_vfio_pci_mig_reset(mdev->core.vdev.dev, false);
-}
-EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_prepare);
-
-/**
- * vfio_pci_mig_resets() - How many resets of a device have begun
+ * vfio_pci_mig_assert_locked() - For functions of a back end that rely on the state mutex
  * @mdev: a migratable device
- *
- * For a back end that does something outside of its callbacks: if the number has changed, whatever
- * was done since may have come after the reset.
- *
- * Context: any; takes a spinlock.
- * Return: the number since the device was bound.
  */
-unsigned int vfio_pci_mig_resets(struct vfio_pci_mig_device *mdev)
+void vfio_pci_mig_assert_locked(struct vfio_pci_mig_device *mdev)
 {
-	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
-	unsigned int resets;
-
-	spin_lock(&fsm->reset_lock);
-	resets = fsm->resets;
-	spin_unlock(&fsm->reset_lock);
-	return resets;
+	lockdep_assert_held(&mdev->fsm->lock);
 }
-EXPORT_SYMBOL_GPL(vfio_pci_mig_resets);
-
-/**
- * vfio_pci_mig_reset_done() - Take note of a reset
- * @mdev: the device that was reset
- *
- * For the reset_done callback of struct pci_error_handlers. Takes only spinlocks: the PCI and VFIO
- * locks that are held around it must never wait for a user copy or for a migration.
- */
-void vfio_pci_mig_reset_done(struct vfio_pci_mig_device *mdev)
-{
-	struct vfio_pci_mig_fsm *fsm = mdev->fsm;
-
-	if (!fsm)
-		return;
-
-	spin_lock(&fsm->reset_lock);
-	fsm->resets_done = fsm->resets;
-	fsm->reset_pending = true;
-	if (fsm->file)
-		vfio_pci_mig_file_mark_dead(fsm->file);
-	spin_unlock(&fsm->reset_lock);
-	trace_vfio_pci_mig_reset(mdev->core.vdev.dev, true);
-}
-EXPORT_SYMBOL_GPL(vfio_pci_mig_reset_done);
+EXPORT_SYMBOL_GPL(vfio_pci_mig_assert_locked);
 
 /* The arcs. What is not in the table below changes nothing but the reported state. */
+
+/* Is what stop left, or load brought, still in the device? */
+static int arc_check(struct vfio_pci_mig_fsm *fsm, struct file **filp)
+{
+	return fsm->ops->check ? vfio_pci_mig_call(fsm, check) : 0;
+}
 
 static int arc_drain(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
@@ -429,7 +219,7 @@ static int arc_precopy(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 
 static int arc_save(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
-	return open_session(fsm, filp, false, vfio_pci_mig_file_save);
+	return arc_check(fsm, filp) ?: open_session(fsm, filp, false, vfio_pci_mig_file_save);
 }
 
 /*
@@ -448,10 +238,8 @@ static int arc_load_begin(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 
 static int arc_load_end(struct vfio_pci_mig_fsm *fsm, struct file **filp)
 {
-	int ret = vfio_pci_mig_file_load_end(fsm);
+	int ret = vfio_pci_mig_file_load_end(fsm) ?: arc_check(fsm, filp);
 
-	if (!ret && fsm->ops->load_end)
-		ret = vfio_pci_mig_call(fsm, load_end);
 	if (!ret)
 		vfio_pci_mig_file_kill(fsm);
 	return ret;
@@ -466,6 +254,8 @@ static int (*const arcs[VFIO_DEVICE_STATE_NR][VFIO_DEVICE_STATE_NR])(struct vfio
 	ARC(RUNNING_P2P, STOP) = arc_stop,
 	ARC(RUNNING_P2P, RUNNING) = arc_start,
 	ARC(PRE_COPY_P2P, PRE_COPY) = arc_start,
+	/* Before the gate opens: later the user may have changed anything. */
+	ARC(STOP, RUNNING_P2P) = arc_check,
 
 	ARC(RUNNING, PRE_COPY) = arc_precopy,
 	ARC(RUNNING_P2P, PRE_COPY_P2P) = arc_precopy,
@@ -479,6 +269,12 @@ static int (*const arcs[VFIO_DEVICE_STATE_NR][VFIO_DEVICE_STATE_NR])(struct vfio
 	ARC(RESUMING, STOP) = arc_load_end,
 };
 
+/* Can the gate keep the user away from the device? See vfio_pci_mig_gate_adopt(). */
+static int fsm_check_guarded(struct vfio_pci_mig_fsm *fsm)
+{
+	return READ_ONCE(fsm->unguarded) ? -EOPNOTSUPP : 0;
+}
+
 static int fsm_walk_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state next,
 			struct file **filp)
 {
@@ -490,10 +286,11 @@ static int fsm_walk_arc(struct vfio_pci_mig_fsm *fsm, enum vfio_device_mig_state
 	if (ret)
 		return ret;
 
-	/* Where the user is to be kept out he is kept out before anything is done. */
+	/* Close the gate before the arc does anything. */
 	if (!state_runs(next))
 		vfio_pci_mig_gate_set(fsm, false);
-	if (arcs[from][next])
+	ret = fsm_check_guarded(fsm);
+	if (!ret && arcs[from][next])
 		ret = vfio_pci_mig_fsm_wake(fsm) ?: arcs[from][next](fsm, filp);
 
 	ret = vfio_pci_mig_fsm_outcome(fsm, ret);
@@ -514,12 +311,11 @@ static struct file *vfio_pci_mig_set_state(struct vfio_device *vdev,
 		return ERR_PTR(ret);
 
 	/* The vfio core's table knows no way out of ERROR and warns when it is asked for one. */
-	if (fsm->state == VFIO_DEVICE_STATE_ERROR)
-		ret = -EIO;
+	ret = fsm->state == VFIO_DEVICE_STATE_ERROR ? -EIO : fsm_check_guarded(fsm);
 
 	/*
-	 * Whoever stopped a device and goes on to save it must not get a blank one because somebody
-	 * reset it in between.
+	 * Whoever stopped a device and goes on to save it must not get a blank one because of a reset
+	 * in between.
 	 */
 	if (fsm->reset_unseen) {
 		fsm->reset_unseen = false;
@@ -638,16 +434,7 @@ int vfio_pci_mig_fsm_open(struct vfio_pci_mig_device *mdev)
 		ret = fsm->ops->open(mdev);
 	if (!ret) {
 		fsm->mdev = mdev;
-		/*
-		 * Enabling the device reset it, whether or not that could be told. Another reset
-		 * may have begun since.
-		 */
-		spin_lock(&fsm->reset_lock);
-		fsm->reset_pending = true;
-		fsm->repair = fsm->resets_done;
-		spin_unlock(&fsm->reset_lock);
-		fsm_complete_reset(fsm);
-		fsm->reset_unseen = false;
+		vfio_pci_mig_fsm_reset_on_open(fsm);
 	}
 	vfio_pci_mig_fsm_unlock(fsm);
 	return ret;
@@ -675,18 +462,25 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_close);
  * vfio_pci_mig_open_device() - open_device of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
  *
- * Return: 0 or a negative errno of vfio-pci or of the back end.
+ * Return: 0 or a negative errno of vfio-pci or of the back end; -ETIMEDOUT if the device cannot be
+ *	reset now.
  */
 int vfio_pci_mig_open_device(struct vfio_device *vdev)
 {
 	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
 	int ret;
 
+	/* Enabling the device resets it. */
+	ret = mdev->fsm ? vfio_pci_mig_wait_resettable(mdev, true) : 0;
+	if (ret)
+		return ret;
+
 	ret = vfio_pci_core_enable(&mdev->core);
 	if (ret)
 		return ret;
 
 	if (mdev->fsm) {
+		mdev->fsm->af_cap = pci_find_capability(mdev->core.pdev, PCI_CAP_ID_AF);
 		ret = vfio_pci_mig_fsm_open(mdev);
 		if (ret) {
 			vfio_pci_core_disable(&mdev->core);
@@ -709,8 +503,11 @@ void vfio_pci_mig_close_device(struct vfio_device *vdev)
 {
 	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
 
-	if (mdev->fsm)
+	if (mdev->fsm) {
 		vfio_pci_mig_fsm_close(mdev);
+		/* Disabling the device resets it. Whoever opens it next finds out if that failed. */
+		vfio_pci_mig_wait_resettable(mdev, false);
+	}
 	vfio_pci_core_close_device(vdev);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_close_device);

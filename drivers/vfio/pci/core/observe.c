@@ -9,10 +9,10 @@
 #include <linux/debugfs.h>
 #include <linux/device.h>
 #include <linux/export.h>
+#include <linux/module.h>
 #include <linux/seq_file.h>
 #include <linux/sysfs.h>
 
-#include "compat.h"
 #include "internal.h"
 
 #define CREATE_TRACE_POINTS
@@ -37,7 +37,7 @@ static const char *const op_names[VFIO_PCI_MIG_OP_NR] = {
 	[VFIO_PCI_MIG_OP_precopy] = "precopy",
 	[VFIO_PCI_MIG_OP_save] = "save",
 	[VFIO_PCI_MIG_OP_load] = "load",
-	[VFIO_PCI_MIG_OP_load_end] = "load_end",
+	[VFIO_PCI_MIG_OP_check] = "check",
 };
 
 /**
@@ -85,9 +85,14 @@ static struct vfio_pci_mig_device *dev_mdev(struct device *dev)
 	return vfio_pci_mig_device(&core->vdev);
 }
 
+static bool mig_supported(struct vfio_pci_mig_device *mdev)
+{
+	return mdev->fsm && !READ_ONCE(mdev->fsm->unguarded);
+}
+
 static ssize_t supported_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%d\n", !!dev_mdev(dev)->fsm);
+	return sysfs_emit(buf, "%d\n", mig_supported(dev_mdev(dev)));
 }
 static DEVICE_ATTR_RO(supported);
 
@@ -95,56 +100,43 @@ static ssize_t reason_show(struct device *dev, struct device_attribute *attr, ch
 {
 	struct vfio_pci_mig_device *mdev = dev_mdev(dev);
 
-	return sysfs_emit(buf, "%s\n", mdev->fsm ? "" : mdev->reason ?: "not known");
+	return sysfs_emit(buf, "%s\n", mig_supported(mdev) ? "none" : mdev->reason.name ?: "unknown");
 }
 static DEVICE_ATTR_RO(reason);
 
-static ssize_t mode_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t controls_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
-	return sysfs_emit(buf, "%s\n", dev_mdev(dev)->mode ?: "");
+	return sysfs_emit(buf, "%s\n", dev_mdev(dev)->controls ?: "none");
 }
-static DEVICE_ATTR_RO(mode);
+static DEVICE_ATTR_RO(controls);
 
 static ssize_t state_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct vfio_pci_mig_fsm *fsm = dev_mdev(dev)->fsm;
 
 	if (!fsm)
-		return sysfs_emit(buf, "\n");
+		return sysfs_emit(buf, "none\n");
 	if (!READ_ONCE(fsm->mdev))
 		return sysfs_emit(buf, "closed\n");
-	return sysfs_emit(buf, "%s%s\n", vfio_pci_mig_state_names[READ_ONCE(fsm->state)],
-			  vfio_pci_mig_fsm_reset_pending(fsm) ? " reset" : "");
+	return sysfs_emit(buf, "%s\n", vfio_pci_mig_state_names[READ_ONCE(fsm->state)]);
 }
 static DEVICE_ATTR_RO(state);
 
-static ssize_t last_arc_show(struct device *dev, struct device_attribute *attr, char *buf)
+static ssize_t reset_pending_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct vfio_pci_mig_fsm *fsm = dev_mdev(dev)->fsm;
-	struct vfio_pci_mig_last_arc last;
-	u64 arcs;
 
-	if (!fsm)
-		return sysfs_emit(buf, "\n");
-
-	spin_lock(&fsm->reset_lock);
-	last = fsm->last_arc;
-	arcs = fsm->arcs;
-	spin_unlock(&fsm->reset_lock);
-
-	if (!arcs)
-		return sysfs_emit(buf, "\n");
-	return sysfs_emit(buf, "%s %s %d %llu\n", vfio_pci_mig_state_names[last.from],
-			  vfio_pci_mig_state_names[last.to], last.ret, last.ns);
+	return sysfs_emit(buf, "%d\n", fsm && READ_ONCE(fsm->mdev) &&
+			  vfio_pci_mig_fsm_reset_pending(fsm));
 }
-static DEVICE_ATTR_RO(last_arc);
+static DEVICE_ATTR_RO(reset_pending);
 
 static struct attribute *mig_attrs[] = {
 	&dev_attr_supported.attr,
 	&dev_attr_reason.attr,
-	&dev_attr_mode.attr,
+	&dev_attr_controls.attr,
 	&dev_attr_state.attr,
-	&dev_attr_last_arc.attr,
+	&dev_attr_reset_pending.attr,
 	NULL
 };
 
@@ -160,7 +152,25 @@ const struct attribute_group *vfio_pci_mig_groups[] = {
 };
 EXPORT_SYMBOL_GPL(vfio_pci_mig_groups);
 
-static int mig_stats_show(struct seq_file *seq, void *unused)
+static int last_arc_show(struct seq_file *seq, void *unused)
+{
+	struct vfio_pci_mig_fsm *fsm = seq->private;
+	struct vfio_pci_mig_last_arc last;
+	u64 arcs;
+
+	spin_lock(&fsm->reset_lock);
+	last = fsm->last_arc;
+	arcs = fsm->arcs;
+	spin_unlock(&fsm->reset_lock);
+
+	if (arcs)
+		seq_printf(seq, "%s %s %d %llu\n", vfio_pci_mig_state_names[last.from],
+			   vfio_pci_mig_state_names[last.to], last.ret, last.ns);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(last_arc);
+
+static int stats_show(struct seq_file *seq, void *unused)
 {
 	struct vfio_pci_mig_fsm *fsm = seq->private;
 	struct vfio_pci_mig_op_stat stat[VFIO_PCI_MIG_OP_NR];
@@ -179,19 +189,45 @@ static int mig_stats_show(struct seq_file *seq, void *unused)
 			   stat[i].calls, stat[i].failures, stat[i].max_ns);
 	return 0;
 }
-DEFINE_SHOW_ATTRIBUTE(mig_stats);
+DEFINE_SHOW_ATTRIBUTE(stats);
+
+/* The directory of all devices, as long as the module is loaded */
+static struct dentry *mig_debug_root;
 
 /**
- * vfio_pci_mig_observe() - Show a registered device's statistics in debugfs
+ * vfio_pci_mig_observe() - Show a registered device in debugfs
  * @mdev: the device, migratable or not
- *
- * They go when vfio unregisters the device.
  */
 void vfio_pci_mig_observe(struct vfio_pci_mig_device *mdev)
 {
-	struct dentry *dir = vfio_pci_mig_debug_root(&mdev->core.vdev);
-
-	if (mdev->fsm && !IS_ERR_OR_NULL(dir))
-		debugfs_create_file("mig_stats", 0400, dir, mdev->fsm, &mig_stats_fops);
+	if (!mdev->fsm)
+		return;
+	mdev->debug = debugfs_create_dir(dev_name(mdev->core.vdev.dev), mig_debug_root);
+	debugfs_create_file("last_arc", 0400, mdev->debug, mdev->fsm, &last_arc_fops);
+	debugfs_create_file("stats", 0400, mdev->debug, mdev->fsm, &stats_fops);
 }
 EXPORT_SYMBOL_GPL(vfio_pci_mig_observe);
+
+/**
+ * vfio_pci_mig_unobserve() - Inverse of vfio_pci_mig_observe()
+ * @mdev: the device
+ */
+void vfio_pci_mig_unobserve(struct vfio_pci_mig_device *mdev)
+{
+	debugfs_remove(mdev->debug);
+	mdev->debug = NULL;
+}
+EXPORT_SYMBOL_GPL(vfio_pci_mig_unobserve);
+
+static int __init vfio_pci_mig_init(void)
+{
+	mig_debug_root = debugfs_create_dir("vfio-pci-mig", NULL);
+	return 0;
+}
+module_init(vfio_pci_mig_init);
+
+static void __exit vfio_pci_mig_exit(void)
+{
+	debugfs_remove(mig_debug_root);
+}
+module_exit(vfio_pci_mig_exit);

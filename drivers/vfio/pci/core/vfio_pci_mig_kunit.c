@@ -43,6 +43,7 @@ struct fake {
 	bool opened;		/* (and its user let in at once) */
 	bool broken;		/* and breaks, */
 	int err;		/* or only fails */
+	unsigned int blocked;	/* so often it cannot be reset yet */
 	char log[128];		/* callbacks; "file" if one came, "end" if the last one died */
 
 	u8 stream[STREAM_MAX + 3];	/* what is saved and loaded, and some more */
@@ -90,6 +91,15 @@ static void reset_device(struct fake *f)
 		KUNIT_FAIL(f->test, "a reset waits for whoever holds the state mutex");
 }
 
+/* Around what VFIO or vfio-pci powers the device up for. In between it may be asleep. */
+static void power(struct fake *f, bool up)
+{
+	if (up)
+		KUNIT_EXPECT_EQ(f->test, pm_runtime_resume_and_get(&f->pdev.dev), 0);
+	else
+		pm_runtime_put_sync(&f->pdev.dev);
+}
+
 /* The back end */
 
 static int called(struct vfio_pci_mig_device *mdev, const char *name)
@@ -97,11 +107,15 @@ static int called(struct vfio_pci_mig_device *mdev, const char *name)
 	struct fake *f = to_fake(mdev);
 
 	note(f, name);
+	/* Those two touch nothing. */
+	if (strcmp(name, "reset") && strcmp(name, "close"))
+		KUNIT_EXPECT_GT_MSG(f->test, atomic_read(&f->pdev.dev.power.usage_count), 0,
+				    "%s of a device that may be asleep", name);
 	if (!f->at || strcmp(f->at, name))
 		return 0;
 	if (f->reset) {
 		reset_device(f);
-		f->opened = vfio_pci_mig_fsm_reset_opens(mdev->fsm);
+		f->opened = vfio_pci_mig_fsm_reset_pending(mdev->fsm);
 	}
 	return f->broken ? vfio_pci_mig_broken(mdev, f->err) : f->err;
 }
@@ -115,6 +129,7 @@ FAKE(open)
 FAKE(drain)
 FAKE(stop)
 FAKE(start)
+FAKE(check)
 
 static void fake_close(struct vfio_pci_mig_device *mdev)
 {
@@ -124,6 +139,13 @@ static void fake_close(struct vfio_pci_mig_device *mdev)
 static void fake_reset(struct vfio_pci_mig_device *mdev)
 {
 	called(mdev, "reset");
+}
+
+static bool fake_reset_blocked(struct vfio_pci_mig_device *mdev)
+{
+	struct fake *f = to_fake(mdev);
+
+	return f->blocked && f->blocked--;
 }
 
 static ssize_t fake_precopy(struct vfio_pci_mig_device *mdev, void *buf)
@@ -163,9 +185,11 @@ static const struct vfio_pci_mig_ops fake_ops = {
 	.open = fake_open,
 	.close = fake_close,
 	.reset = fake_reset,
+	.reset_blocked = fake_reset_blocked,
 	.drain = fake_drain,
 	.stop = fake_stop,
 	.start = fake_start,
+	.check = fake_check,
 	.precopy = fake_precopy,
 	.save = fake_save,
 	.load = fake_load,
@@ -280,7 +304,11 @@ static void close_file(struct fake *f)
 static int set_state(struct fake *f, u32 new)
 {
 	struct vfio_device *vdev = &f->mdev->core.vdev;
-	struct file *file = vdev->mig_ops->migration_set_state(vdev, new);
+	struct file *file;
+
+	power(f, true);
+	file = vdev->mig_ops->migration_set_state(vdev, new);
+	power(f, false);
 
 	/* To ask a file that is written is to write it: only when nothing can become of that. */
 	if (f->file && !f->ended && !(f->file->f_mode & FMODE_WRITE && state(f) == S(RESUMING)) &&
@@ -304,6 +332,16 @@ static unsigned int references(struct fake *f)
 	/* A file that the core took back is not gone at once. */
 	flush_delayed_fput();
 	return kref_read(&f->mdev->fsm->ref);
+}
+
+static int open_device(struct fake *f)
+{
+	int ret;
+
+	power(f, true);
+	ret = vfio_pci_mig_fsm_open(f->mdev);
+	power(f, false);
+	return ret;
 }
 
 /* The device goes, as after its last user. */
@@ -337,7 +375,7 @@ static void begin(struct fake *f, enum vfio_device_mig_state to)
 	vfio_pci_mig_fsm_close(f->mdev);
 	close_file(f);
 	all_well(f);
-	KUNIT_ASSERT_EQ(f->test, vfio_pci_mig_fsm_open(f->mdev), 0);
+	KUNIT_ASSERT_EQ(f->test, open_device(f), 0);
 	if (to == S(ERROR)) {
 		go_wrong(f, "drain", ERRNO, true, false);
 		KUNIT_ASSERT_EQ(f->test, set_state(f, S(RUNNING_P2P)), ERRNO);
@@ -373,27 +411,30 @@ static void expect_set(int line, struct fake *f, u32 to, int ret, u32 end, const
 static const char *const sets[S(NR)][S(NR)] = {
 	[S(RUNNING)] = {
 		[S(RUNNING)] = "", [S(RUNNING_P2P)] = "drain", [S(STOP)] = "drain stop",
-		[S(STOP_COPY)] = "drain stop save0 file", [S(RESUMING)] = "drain stop load0 file",
+		[S(STOP_COPY)] = "drain stop check save0 file",
+		[S(RESUMING)] = "drain stop load0 file",
 		[S(PRE_COPY)] = "precopy file", [S(PRE_COPY_P2P)] = "drain precopy file",
 	},
 	[S(RUNNING_P2P)] = {
 		[S(RUNNING)] = "start", [S(RUNNING_P2P)] = "", [S(STOP)] = "stop",
-		[S(STOP_COPY)] = "stop save0 file", [S(RESUMING)] = "stop load0 file",
+		[S(STOP_COPY)] = "stop check save0 file", [S(RESUMING)] = "stop load0 file",
 		[S(PRE_COPY)] = "start precopy file", [S(PRE_COPY_P2P)] = "precopy file",
 	},
 	[S(STOP)] = {
-		[S(RUNNING)] = "start", [S(RUNNING_P2P)] = "", [S(STOP)] = "",
-		[S(STOP_COPY)] = "save0 file", [S(RESUMING)] = "load0 file",
-		[S(PRE_COPY)] = "start precopy file", [S(PRE_COPY_P2P)] = "precopy file",
+		[S(RUNNING)] = "check start", [S(RUNNING_P2P)] = "check", [S(STOP)] = "",
+		[S(STOP_COPY)] = "check save0 file", [S(RESUMING)] = "load0 file",
+		[S(PRE_COPY)] = "check start precopy file",
+		[S(PRE_COPY_P2P)] = "check precopy file",
 	},
 	[S(STOP_COPY)] = {
-		[S(RUNNING)] = "start end", [S(RUNNING_P2P)] = "end", [S(STOP)] = "end",
-		[S(STOP_COPY)] = "", [S(RESUMING)] = "load0 end file",
+		[S(RUNNING)] = "check start end", [S(RUNNING_P2P)] = "check end",
+		[S(STOP)] = "end", [S(STOP_COPY)] = "", [S(RESUMING)] = "load0 end file",
 	},
 	[S(RESUMING)] = {
-		[S(RUNNING)] = "start end", [S(RUNNING_P2P)] = "end", [S(STOP)] = "end",
-		[S(STOP_COPY)] = "save0 end file", [S(RESUMING)] = "",
-		[S(PRE_COPY)] = "start precopy end file", [S(PRE_COPY_P2P)] = "precopy end file",
+		[S(RUNNING)] = "check check start end", [S(RUNNING_P2P)] = "check check end",
+		[S(STOP)] = "check end", [S(STOP_COPY)] = "check check save0 end file",
+		[S(RESUMING)] = "", [S(PRE_COPY)] = "check check start precopy end file",
+		[S(PRE_COPY_P2P)] = "check check precopy end file",
 	},
 	[S(PRE_COPY)] = {
 		[S(RUNNING)] = "end", [S(RUNNING_P2P)] = "drain end", [S(STOP)] = "drain stop end",
@@ -458,7 +499,9 @@ static const struct moment {
 	{ S(PRE_COPY_P2P), S(PRE_COPY), "start", "start" },
 	{ S(RUNNING), S(PRE_COPY), "precopy", "precopy" },
 	{ S(RUNNING_P2P), S(PRE_COPY_P2P), "precopy", "precopy" },
-	{ S(STOP), S(STOP_COPY), "save0", "save0" },
+	{ S(STOP), S(STOP_COPY), "check", "check", " save0" },
+	{ S(STOP), S(RUNNING_P2P), "check", "check" },
+	{ S(STOP), S(STOP_COPY), "save0", "check save0" },
 	{ S(STOP), S(RESUMING), "load0", "load0" },
 	{ S(RESUMING), S(STOP), "load4", "load4", .len = 4 },
 	{ S(RESUMING), S(STOP), "load13", "load13", .len = 13 },
@@ -539,7 +582,7 @@ static void outcome_reset(struct kunit *test)
 		KUNIT_EXPECT_FALSE(test, f->opened);
 		KUNIT_EXPECT_EQ(test, state(f), S(ERROR));
 		KUNIT_EXPECT_EQ(test, data_size(f), STREAM_MAX);
-		snprintf(want, sizeof(want), "%s%s reset%s", m->calls, !i && m->then ? m->then : "",
+		snprintf(want, sizeof(want), "%s%s%s", m->calls, !i && m->then ? m->then : "",
 			 f->ended ? " end" : "");
 		EXPECT_LOG(f, want);
 
@@ -548,8 +591,8 @@ static void outcome_reset(struct kunit *test)
 		EXPECT_SET(f, S(PRE_COPY), -EIO, S(ERROR), "");
 		/* The end of one that began before puts nothing right. */
 		vfio_pci_mig_reset_done(f->mdev);
-		KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(f->mdev->fsm));
-		EXPECT_SET(f, S(PRE_COPY), -EIO, S(ERROR), "reset");
+		KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_pending(f->mdev->fsm));
+		EXPECT_SET(f, S(PRE_COPY), -EIO, S(ERROR), "");
 		reset_device(f);
 		EXPECT_SET(f, S(PRE_COPY), 0, S(PRE_COPY), "reset precopy file");
 		KUNIT_EXPECT_EQ(test, read_some(f, 1), 1);
@@ -570,10 +613,10 @@ static void reset_unasked(struct kunit *test)
 	unsigned int resets;
 
 	begin(f, from);
-	resets = vfio_pci_mig_resets(f->mdev);
+	resets = f->mdev->fsm->resets;
 	reset_device(f);
 	reset_device(f);
-	KUNIT_EXPECT_EQ(test, vfio_pci_mig_resets(f->mdev), resets + 2);
+	KUNIT_EXPECT_EQ(test, f->mdev->fsm->resets, resets + 2);
 	if (f->file)
 		KUNIT_EXPECT_TRUE(test, dead(f));
 	/* A reset only marks; whoever looks completes it. */
@@ -585,7 +628,7 @@ static void reset_unasked(struct kunit *test)
 
 	if (surprising(from))
 		EXPECT_SET(f, S(STOP_COPY), -EBUSY, S(RUNNING), "");
-	EXPECT_SET(f, S(STOP_COPY), 0, S(STOP_COPY), "drain stop save0 file");
+	EXPECT_SET(f, S(STOP_COPY), 0, S(STOP_COPY), "drain stop check save0 file");
 }
 
 /* After it the device runs, before anybody has completed that. */
@@ -595,31 +638,95 @@ static void reset_opens(struct kunit *test)
 	struct vfio_pci_mig_fsm *fsm = f->mdev->fsm;
 
 	begin(f, *(const u8 *)test->param_value);
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_pending(fsm));
 	vfio_pci_mig_reset_prepare(f->mdev);
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_pending(fsm));
 	vfio_pci_mig_reset_done(f->mdev);
-	KUNIT_EXPECT_TRUE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	KUNIT_EXPECT_TRUE(test, vfio_pci_mig_fsm_reset_pending(fsm));
 	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_opens(fsm));
+	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_pending(fsm));
 }
 
-/* Whose it was */
-static void reset_since(struct kunit *test)
+/* As by an ioctl that returns @ret, after callbacks if the reset is tried */
+static bool user_reset(struct fake *f, int ret, bool tried)
+{
+	KUNIT_ASSERT_EQ(f->test, vfio_pci_mig_user_reset_begin(f->mdev->fsm), 0);
+	/* No arc overlaps it. */
+	KUNIT_EXPECT_TRUE(f->test, mutex_is_locked(&f->mdev->fsm->lock));
+	if (tried) {
+		vfio_pci_mig_reset_prepare(f->mdev);
+		vfio_pci_mig_reset_done(f->mdev);
+	}
+	return vfio_pci_mig_user_reset_end(f->mdev->fsm, ret);
+}
+
+/* A reset that succeeds leaves RUNNING, and its user need not be told. */
+static void reset_by_user(struct kunit *test)
+{
+	const u8 from = *(const u8 *)test->param_value;
+	struct fake *f = test->priv;
+
+	begin(f, from);
+	KUNIT_EXPECT_FALSE(test, user_reset(f, 0, true));
+	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
+	close_file(f);
+	EXPECT_LOG(f, "reset");
+	EXPECT_SET(f, S(STOP), 0, S(STOP), "drain stop");
+}
+
+/* One that fails after it began leaves the device unknown; one that never began changes nothing. */
+static void reset_by_user_fails(struct kunit *test)
+{
+	const u8 from = *(const u8 *)test->param_value;
+	struct fake *f = test->priv;
+
+	begin(f, from);
+	KUNIT_EXPECT_FALSE(test, user_reset(f, -EAGAIN, false));
+	KUNIT_EXPECT_EQ(test, state(f), from);
+	EXPECT_LOG(f, "");
+
+	KUNIT_EXPECT_FALSE(test, user_reset(f, -ENOTTY, true));
+	KUNIT_EXPECT_EQ(test, state(f), S(ERROR));
+	if (f->file)
+		KUNIT_EXPECT_TRUE(test, dead(f));
+	close_file(f);
+	KUNIT_EXPECT_FALSE(test, user_reset(f, 0, true));
+	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
+}
+
+/* A reset from outside is not taken for the user's own, which did not happen. */
+static void reset_unasked_before_users(struct kunit *test)
 {
 	struct fake *f = test->priv;
-	struct vfio_pci_mig_fsm *fsm = f->mdev->fsm;
-	unsigned int resets = vfio_pci_mig_resets(f->mdev);
 
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	begin(f, S(STOP));
 	reset_device(f);
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	KUNIT_EXPECT_FALSE(test, user_reset(f, -EAGAIN, false));
+	EXPECT_SET(f, S(STOP), -EBUSY, S(RUNNING), "reset");
+}
+
+/* The back end makes the user wait, and reset again if what it waits for came in between. */
+static void reset_blocked(struct kunit *test)
+{
+	struct fake *f = test->priv;
+
+	begin(f, S(STOP));
+	f->blocked = 3;
+	KUNIT_ASSERT_EQ(test, vfio_pci_mig_user_reset_begin(f->mdev->fsm), 0);
+	KUNIT_EXPECT_EQ(test, f->blocked, 0);
 	vfio_pci_mig_reset_prepare(f->mdev);
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
 	vfio_pci_mig_reset_done(f->mdev);
-	KUNIT_EXPECT_TRUE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
-	resets = vfio_pci_mig_resets(f->mdev);
-	KUNIT_EXPECT_FALSE(test, vfio_pci_mig_fsm_reset_since(fsm, resets));
+	f->blocked = 1;
+	KUNIT_EXPECT_TRUE(test, vfio_pci_mig_user_reset_end(f->mdev->fsm, 0));
+	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
+
+	/* If that never ends nothing is done to the device. */
+	begin(f, S(STOP));
+	f->blocked = UINT_MAX;
+	KUNIT_EXPECT_EQ(test, vfio_pci_mig_user_reset_begin(f->mdev->fsm), -ETIMEDOUT);
+	f->blocked = 0;
+	KUNIT_EXPECT_EQ(test, state(f), S(STOP));
+	EXPECT_LOG(f, "");
 }
 
 /* A second one does not make the first forgotten, although the device was RUNNING by then. */
@@ -694,7 +801,7 @@ static void reset_begun_before_open(struct kunit *test)
 	vfio_pci_mig_fsm_close(f->mdev);
 	all_well(f);
 	vfio_pci_mig_reset_prepare(f->mdev);
-	KUNIT_ASSERT_EQ(test, vfio_pci_mig_fsm_open(f->mdev), 0);
+	KUNIT_ASSERT_EQ(test, open_device(f), 0);
 	EXPECT_SET(f, S(STOP), -EBUSY, S(RUNNING), "open reset");
 	vfio_pci_mig_reset_done(f->mdev);
 	EXPECT_SET(f, S(STOP), 0, S(STOP), "reset drain stop");
@@ -755,7 +862,7 @@ static void read_pieces(struct kunit *test)
 
 	KUNIT_EXPECT_EQ(test, set_state(f, S(STOP)), 0);
 	KUNIT_EXPECT_EQ(test, read_some(f, chunk), -ENODEV);
-	KUNIT_EXPECT_EQ(test, precopy_bytes(f), -ENODEV);
+	KUNIT_EXPECT_EQ(test, precopy_bytes(f), -EINVAL);
 }
 
 /* What PRE_COPY left is read together with what STOP_COPY adds; a bad address costs nothing. */
@@ -781,7 +888,7 @@ static void write_pieces(struct kunit *test)
 	begin(f, S(RESUMING));
 	KUNIT_EXPECT_EQ(test, write_until(f, STREAM_LEN, chunk), 0);
 	KUNIT_EXPECT_EQ(test, data_size(f), STREAM_MAX);
-	EXPECT_SET(f, S(STOP), 0, S(STOP), "load4 load13 load50 end");
+	EXPECT_SET(f, S(STOP), 0, S(STOP), "load4 load13 load50 check end");
 }
 
 /* A stream may end where the back end says, and nowhere else; then it may still go on. */
@@ -831,7 +938,7 @@ static void write_bad_address(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, sys_write(f, last + 20, 1), -EFAULT);
 	f->pos = PRECOPY_LEN;
 	KUNIT_EXPECT_EQ(test, write_until(f, STREAM_LEN, STREAM_LEN), 0);
-	EXPECT_SET(f, S(STOP), 0, S(STOP), "load4 load13 load50 end");
+	EXPECT_SET(f, S(STOP), 0, S(STOP), "load4 load13 load50 check end");
 }
 
 /* Lifetimes */
@@ -857,11 +964,11 @@ static void reopen(struct kunit *test)
 		KUNIT_EXPECT_TRUE(test, dead(f));
 
 	go_wrong(f, "open", ERRNO, false, false);
-	KUNIT_EXPECT_EQ(test, vfio_pci_mig_fsm_open(f->mdev), ERRNO);
+	KUNIT_EXPECT_EQ(test, open_device(f), ERRNO);
 	EXPECT_LOG(f, "open");
 
 	all_well(f);
-	KUNIT_EXPECT_EQ(test, vfio_pci_mig_fsm_open(f->mdev), 0);
+	KUNIT_EXPECT_EQ(test, open_device(f), 0);
 	KUNIT_EXPECT_EQ(test, state(f), S(RUNNING));
 	close_file(f);
 	EXPECT_SET(f, S(STOP), 0, S(STOP), "open reset drain stop");
@@ -882,7 +989,7 @@ static void file_outlives_device(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, write_some(f, STREAM_LEN), -ENODEV);
 	} else {
 		KUNIT_EXPECT_EQ(test, read_some(f, 1), -ENODEV);
-		KUNIT_EXPECT_EQ(test, precopy_bytes(f), -ENODEV);
+		KUNIT_EXPECT_EQ(test, precopy_bytes(f), -EINVAL);
 	}
 }
 
@@ -927,6 +1034,97 @@ static void two_sessions(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, data_size(f), STREAM_LEN - 10);
 	KUNIT_EXPECT_EQ(test, read_some(f, PAGE_SIZE), STREAM_LEN - 10);
 }
+
+/* Mappings */
+
+static vm_fault_t fake_fault(struct vm_fault *vmf)
+{
+	return VM_FAULT_SIGBUS;
+}
+
+static const struct vm_operations_struct fake_vm_ops = { .fault = fake_fault };
+static const struct vm_operations_struct other_vm_ops = { .fault = fake_fault };
+static const struct vm_operations_struct no_fault_ops = { };
+
+/* A mapping of BAR 0 as vfio-pci makes it */
+static struct vm_area_struct *fake_vma(struct fake *f)
+{
+	struct vm_area_struct *vma = kunit_kzalloc(f->test, sizeof(*vma), GFP_KERNEL);
+	struct file *file = kunit_kzalloc(f->test, sizeof(*file), GFP_KERNEL);
+
+	KUNIT_ASSERT_NOT_NULL(f->test, vma);
+	KUNIT_ASSERT_NOT_NULL(f->test, file);
+	file->f_mapping = f->mdev->core.vdev.inode->i_mapping;
+	vma->vm_file = file;
+	vma->vm_ops = &fake_vm_ops;
+	vma->vm_private_data = &f->mdev->core;
+	return vma;
+}
+
+static void map_expected(struct kunit *test)
+{
+	const u8 from = *(const u8 *)test->param_value;
+	struct fake *f = test->priv;
+	struct vm_area_struct *vma = fake_vma(f);
+
+	begin(f, from);
+	KUNIT_EXPECT_EQ(test, vfio_pci_mig_gate_adopt(f->mdev, vma), 0);
+	KUNIT_EXPECT_PTR_NE(test, vma->vm_ops, &fake_vm_ops);
+	KUNIT_EXPECT_FALSE(test, f->mdev->fsm->unguarded);
+}
+
+/* A mapping that the gate cannot close ends migration, and is refused while the gate is closed. */
+static void map_unexpected(struct kunit *test)
+{
+	const int way = *(const int *)test->param_value;
+	struct fake *f = test->priv;
+	struct vm_area_struct *vma = fake_vma(f);
+
+	KUNIT_ASSERT_EQ(test, vfio_pci_mig_gate_adopt(f->mdev, fake_vma(f)), 0);
+	switch (way) {
+	case 0:
+		vma->vm_private_data = f;
+		break;
+	case 1:
+		vma->vm_ops = NULL;
+		break;
+	case 2:
+		vma->vm_ops = &no_fault_ops;
+		break;
+	case 3:
+		vma->vm_ops = &other_vm_ops;
+		break;
+	case 4:
+		vma->vm_file->f_mapping = NULL;
+		break;
+	case 5:
+		vma->vm_pgoff = VFIO_PCI_INDEX_TO_OFFSET(VFIO_PCI_NUM_REGIONS) >> PAGE_SHIFT;
+		break;
+	}
+	begin(f, S(STOP));
+	KUNIT_EXPECT_EQ(test, vfio_pci_mig_gate_adopt(f->mdev, vma), -EBUSY);
+	EXPECT_SET(f, S(RUNNING), 0, S(RUNNING), "check start");
+
+	KUNIT_EXPECT_EQ(test, vfio_pci_mig_gate_adopt(f->mdev, vma), 0);
+	KUNIT_EXPECT_EQ(test, f->mdev->core.vdev.migration_flags, 0);
+	KUNIT_EXPECT_STREQ(test, f->mdev->reason.name, "mapping");
+	EXPECT_SET(f, S(STOP), -EOPNOTSUPP, S(RUNNING), "");
+	EXPECT_SET(f, S(PRE_COPY), -EOPNOTSUPP, S(RUNNING), "");
+}
+
+static const int ways[] = { 0, 1, 2, 3, 4, 5 };
+
+static void way_desc(const int *way, char *desc)
+{
+	static const char *const names[] = {
+		"private data", "no operations", "no fault handler", "other operations",
+		"other address space", "other region",
+	};
+
+	strscpy(desc, names[*way], KUNIT_PARAM_DESC_SIZE);
+}
+
+KUNIT_ARRAY_PARAM(way, ways, way_desc);
 
 /* The device, as a driver makes it */
 
@@ -981,7 +1179,7 @@ static int fake_init(struct kunit *test)
 	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, fd);
 	fd->fake = f;
 	f->mdev = &fd->mig;
-	return vfio_pci_mig_fsm_open(f->mdev);
+	return open_device(f);
 }
 
 static void fake_exit(struct kunit *test)
@@ -1007,7 +1205,10 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(reset_unasked, state_gen_params),
 	KUNIT_CASE_PARAM(reset_unasked_twice, state_gen_params),
 	KUNIT_CASE_PARAM(reset_opens, state_gen_params),
-	KUNIT_CASE(reset_since),
+	KUNIT_CASE_PARAM(reset_by_user, state_gen_params),
+	KUNIT_CASE_PARAM(reset_by_user_fails, state_gen_params),
+	KUNIT_CASE(reset_unasked_before_users),
+	KUNIT_CASE_SLOW(reset_blocked),
 	KUNIT_CASE(reset_in_reset),
 	KUNIT_CASE(reset_before_arc),
 	KUNIT_CASE(reset_begun),
@@ -1023,6 +1224,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE_PARAM(file_outlives_device, state_gen_params),
 	KUNIT_CASE_PARAM(session_outlives_file, state_gen_params),
 	KUNIT_CASE(two_sessions),
+	KUNIT_CASE_PARAM(map_expected, state_gen_params),
+	KUNIT_CASE_PARAM(map_unexpected, way_gen_params),
 	{}
 };
 

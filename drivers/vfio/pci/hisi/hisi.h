@@ -11,10 +11,8 @@
 #ifndef HISI_VFIO_PCI_H
 #define HISI_VFIO_PCI_H
 
-#include <linux/completion.h>
 #include <linux/hisi_acc_qm.h>
 #include <linux/vfio_pci_mig.h>
-#include <linux/workqueue.h>
 
 #include "wire.h"
 
@@ -23,12 +21,14 @@
 
 /**
  * struct hv_qm_layout - Where the migration controls of a VF are
- * @name: for messages
+ * @name: for programs
+ * @text: for messages
  * @eqc: offset of the seven words of the event queue context from the base of the controls
  * @aeqc: offset of the seven words of the asynchronous event queue context, the last register
  */
 struct hv_qm_layout {
 	const char *name;
+	const char *text;
 	u32 eqc;
 	u32 aeqc;
 };
@@ -42,19 +42,14 @@ struct hv_qm_layout {
  * @layout: where the controls are, from the base that @qm->io_base holds
  * @vf_bar: the VF's own registers, while the device is open
  * @id: what the hardware said of this VF at probe
- * @drain_work: runs the drain, so that the drains of several VFs overlap
- * @drained: the work is done, or none was begun
- * @drain_resets: resets of the VF before the drain was begun
- * @drain_err: its result; valid when @drained
- * @drain_overtaken: a reset began while the function was paused, which may be paused now; valid
- *	when @drained
- * @used_at_drain: a guest driver was using the function when it began to be paused
+ * @eq_addr: address of the event queue when the function was drained, stopped or loaded, which a
+ *	reset clears; 0 if it had none
  * @loaded: the function's contexts are in guest memory alone, since a load
- * @ready: a guest driver was using the function when it was stopped, or the one that was loaded
+ * @ready: a guest driver was using the function when it was stopped
  * @eq_head: consumer index of the event queue that was loaded
  * @aeq_head: consumer index of the asynchronous event queue that was loaded
  *
- * The members from @drain_work on are protected by the core's state mutex.
+ * The members from @eq_addr on are protected by the core's state mutex.
  */
 struct hisi_vfio_device {
 	struct vfio_pci_mig_device mdev;
@@ -64,12 +59,7 @@ struct hisi_vfio_device {
 	void __iomem *vf_bar;
 	struct hisi_wire_ident id;
 
-	struct work_struct drain_work;
-	struct completion drained;
-	unsigned int drain_resets;
-	int drain_err;
-	bool drain_overtaken;
-	bool used_at_drain;
+	u64 eq_addr;
 	bool loaded;
 	bool ready;
 	u16 eq_head;
@@ -81,20 +71,25 @@ static inline struct hisi_vfio_device *hisi_vfio_device(struct vfio_pci_mig_devi
 	return container_of(mdev, struct hisi_vfio_device, mdev);
 }
 
+#define WHY(name, text)	((struct vfio_pci_mig_reason) { name, text })
+
 /* state.c */
 extern const struct vfio_pci_mig_ops hv_mig_ops;
-void hv_state_init(struct hisi_vfio_device *hv);
 
 /* pf.c */
-int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why);
+int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev,
+		 struct vfio_pci_mig_reason *why);
 void hv_pf_detach(struct hisi_vfio_device *hv);
 bool hv_pf_resetting(struct hisi_vfio_device *hv);
+int hv_pf_wait(struct hisi_vfio_device *hv);
+bool hv_pf_failed(struct hisi_vfio_device *hv);
 
 /* qm.c */
-int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why);
+int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, struct vfio_pci_mig_reason *why);
 int hv_qm_map(struct hisi_vfio_device *hv);
 void hv_qm_unmap(struct hisi_vfio_device *hv);
 int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready);
+int hv_qm_read_eq_addr(struct hisi_vfio_device *hv, u64 *addr);
 int hv_qm_pause(struct hisi_vfio_device *hv);
 int hv_qm_run(struct hisi_vfio_device *hv);
 bool hv_qm_messages_answered(struct hisi_vfio_device *hv);

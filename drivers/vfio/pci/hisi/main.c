@@ -25,25 +25,17 @@ static int hisi_vfio_init(struct vfio_device *vdev)
 	struct vfio_pci_mig_device *mdev = vfio_pci_mig_device(vdev);
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
 	struct pci_dev *pdev = to_pci_dev(vdev->dev);
-	const char *why;
 	int ret;
 
-	ret = hv_pf_attach(hv, pdev, &why);
-	if (ret && ret != -ENODEV) {
-		pci_err(pdev, "%s\n", why);
+	ret = hv_pf_attach(hv, pdev, &mdev->reason);
+	/* Whatever else is wrong, the VF can be passed through. */
+	if (ret == -ENOMEM || ret == -EINTR)
 		return ret;
-	}
-	if (ret) {
-		pci_info(pdev, "passed through without migration: %s\n", why);
-		mdev->reason = why;
-	} else {
-		hv_state_init(hv);
+	if (!ret) {
 		ret = vfio_pci_mig_init_device(mdev, &hv_mig_ops);
 		if (ret)
 			goto err_detach;
-		mdev->mode = hv->layout->name;
-		pci_info(pdev, "can be migrated, %u queues, controls in %s\n", hv->id.qp_num,
-			 hv->layout->name);
+		mdev->controls = hv->layout->name;
 	}
 
 	ret = vfio_pci_core_init_dev(vdev);
@@ -104,6 +96,11 @@ static int hisi_vfio_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 	}
 	vfio_pci_mig_observe(&hv->mdev);
+	if (hv->mdev.fsm)
+		pci_info(pdev, "can be migrated, %u queues, controls in %s\n", hv->id.qp_num,
+			 hv->layout->text);
+	else
+		pci_info(pdev, "passed through without migration: %s\n", hv->mdev.reason.text);
 	return 0;
 }
 
@@ -118,6 +115,7 @@ static void hisi_vfio_remove(struct pci_dev *pdev)
 {
 	struct vfio_pci_mig_device *mdev = hisi_vfio_drvdata(pdev);
 
+	vfio_pci_mig_unobserve(mdev);
 	vfio_pci_core_unregister_device(&mdev->core);
 	vfio_put_device(&mdev->core.vdev);
 }

@@ -6,12 +6,16 @@
  * way of the arcs, if the PF is in the hands of the host's own driver and the IOMMU keeps the VF
  * apart from it.
  */
+#include <linux/delay.h>
 #include <linux/iommu.h>
+#include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/pci.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "hisi.h"
+#include "../core/compat.h"
 
 /*
  * The getter comes from symbol_get() and is NULL where its driver is not loaded: calling it plainly
@@ -53,29 +57,94 @@ static bool same_iommu_group(struct device *a, struct device *b)
 	return same;
 }
 
+/* The PF's reset may take seconds, and a probe holds up its administrator only. */
+#define PF_PROBE_WAIT_MS	10000
+/* An arc waits as long for the PF as for the function itself. */
+#define PF_ARC_WAIT_MS		1000
+
+/**
+ * hv_pf_resetting() - Is the PF being reset, and its VFs with it?
+ * @hv: a VF with its PF
+ *
+ * QM_RESETTING alone does not say so: reading and writing alg_qos holds that bit, and so does the
+ * kernel's migration driver while it resets another VF. But only a reset stops a PF that has VFs
+ * (hisi_qm_stop() in drivers/crypto/hisilicon/qm.c).
+ *
+ * Return: the answer, which may be old when it arrives.
+ */
+bool hv_pf_resetting(struct hisi_vfio_device *hv)
+{
+	return test_bit(QM_RESETTING, &hv->pf_qm->misc_ctl) &&
+	       atomic_read(&hv->pf_qm->status.flags) == QM_STOP;
+}
+
+static int wait_while_resetting(struct hisi_vfio_device *hv, unsigned int ms)
+{
+	ktime_t end = ktime_add_ms(ktime_get(), ms);
+
+	while (hv_pf_resetting(hv)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (ktime_after(ktime_get(), end))
+			return -EBUSY;
+		fsleep(USEC_PER_MSEC);
+	}
+	return 0;
+}
+
+/**
+ * hv_pf_wait() - Wait until the PF is not being reset, before an arc touches the function
+ * @hv: a migratable VF
+ *
+ * Context: may sleep, for a second at most.
+ * Return: 0, -EBUSY or -EINTR.
+ */
+int hv_pf_wait(struct hisi_vfio_device *hv)
+{
+	vfio_pci_mig_assert_locked(&hv->mdev);
+	return wait_while_resetting(hv, PF_ARC_WAIT_MS);
+}
+
+/**
+ * hv_pf_failed() - Did the hardware stop because of an error?
+ * @hv: an open VF
+ *
+ * Only the errors that block DMA count (the shutdown masks of hisi_qm). The PF's status is shared
+ * by all its VFs, and any other error in it may be that of another VF.
+ *
+ * Return: the answer. The PF's driver resets the hardware soon.
+ */
+bool hv_pf_failed(struct hisi_vfio_device *hv)
+{
+	return hisi_qm_shut_down(hv->pf_qm);
+}
+
 /**
  * hv_pf_attach() - Find the PF of a VF and make the VF migratable
  * @hv: the VF's device, before it is registered
  * @pdev: the VF
  * @why: set to the reason if the VF cannot be migrated
  *
+ * Whatever fails leaves a VF that can still be passed through.
+ *
  * The PF's driver data stays valid until this driver's remove() returns: the PF driver removes its
  * VFs before it lets go of it (pci_iov_get_pf_drvdata()).
  *
  * Context: in probe of the VF.
- * Return: 0; -ENODEV if the VF can only be passed through; another errno if something failed.
+ * Return: 0, or a negative errno.
  */
-int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why)
+int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev,
+		 struct vfio_pci_mig_reason *why)
 {
 	struct pci_driver *driver;
 	struct hisi_qm *pf_qm;
 	int ret;
 
-	*why = "this is not a virtual function whose PF is in this system";
+	*why = WHY("no-pf", "this is not a virtual function whose PF is in this system");
 	if (!pdev->is_virtfn)
 		return -ENODEV;
 
-	*why = "its PF is not bound to the HiSilicon driver of its kind";
+	*why = WHY("pf-driver", "its PF is not bound to the HiSilicon driver of its kind");
 	driver = pf_driver_of(pdev);
 	if (!driver)
 		return -ENODEV;
@@ -83,15 +152,15 @@ int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char *
 	if (IS_ERR_OR_NULL(pf_qm))
 		return -ENODEV;
 
-	*why = "its hardware is older than Kunpeng 930";
+	*why = WHY("hardware", "its hardware is older than Kunpeng 930");
 	if (pf_qm->ver < QM_HW_V3)
 		return -ENODEV;
 
-	*why = "it is in the IOMMU group of its PF";
+	*why = WHY("shared-group", "it is in the IOMMU group of its PF");
 	if (same_iommu_group(&pdev->dev, &pf_qm->pdev->dev))
 		return -ENODEV;
 
-	*why = "out of memory";
+	*why = WHY("memory", "out of memory");
 	hv->qm = kzalloc(sizeof(*hv->qm), GFP_KERNEL);
 	if (!hv->qm)
 		return -ENOMEM;
@@ -102,7 +171,8 @@ int hv_pf_attach(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char *
 	hv->pf_qm = pf_qm;
 	hv->id.dev_id = pdev->device;
 
-	ret = hv_qm_init(hv, pdev, why);
+	*why = WHY("pf-resetting", "its PF was being reset; bind it again");
+	ret = wait_while_resetting(hv, PF_PROBE_WAIT_MS) ?: hv_qm_init(hv, pdev, why);
 	if (ret)
 		hv_pf_detach(hv);
 	return ret;
@@ -117,15 +187,4 @@ void hv_pf_detach(struct hisi_vfio_device *hv)
 	kfree(hv->qm);
 	hv->qm = NULL;
 	hv->pf_qm = NULL;
-}
-
-/**
- * hv_pf_resetting() - Is the PF being reset, and its VFs with it?
- * @hv: a migratable VF
- *
- * Return: the answer, which may be old when it arrives.
- */
-bool hv_pf_resetting(struct hisi_vfio_device *hv)
-{
-	return test_bit(QM_RESETTING, &hv->pf_qm->misc_ctl);
 }

@@ -25,6 +25,7 @@
 #define QM_EQ_MASK		0x0c
 #define QM_IFC_SOURCE		0x20
 #define QM_IFC_MASK		0x24
+#define   QM_IFC_MASKED		BIT(0)
 #define QM_IFC_STATUS		0x28
 #define QM_IFC_SET		0x2c
 #define QM_ISOLATION		0x30
@@ -56,22 +57,29 @@
 #define   QM_DB_RESTART		1
 
 #define EQC_SIZE		(HISI_ACC_MIG_EQC_WORDS * sizeof(u32))
+#define EQC_ADDR_LOW		0x04
+#define EQC_ADDR_HIGH		0x08
 
 /* The hardware answers within microseconds; a function that is gone never does. */
 #define QM_POLL_US		10
 #define QM_WB_TIMEOUT_US	(100 * USEC_PER_MSEC)
 #define QM_MESSAGE_TIMEOUT_US	(10 * USEC_PER_MSEC)
-/* A pause is answered once all fetched jobs are done. Linux 7.3 waits as long for any command. */
+/*
+ * A pause is answered once all fetched jobs are done, and so is a command of the guest's that may
+ * be in its way. Linux 7.3 waits as long for any command.
+ */
 #define QM_PAUSE_TIMEOUT_US	USEC_PER_SEC
 
 static const struct hv_qm_layout hv_qm_layout_vf = {
-	.name = "the VF's own BAR",
+	.name = "vf",
+	.text = "the VF's own BAR",
 	.eqc = 0x8000,
 	.aeqc = 0x8020,
 };
 
 static const struct hv_qm_layout hv_qm_layout_pf = {
-	.name = "a window of the PF's BAR",
+	.name = "pf",
+	.text = "a window of the PF's BAR",
 	.eqc = 0x1c00,
 	.aeqc = 0x1c20,
 };
@@ -98,8 +106,8 @@ static u32 qm_read(struct hisi_vfio_device *hv, u32 reg)
 }
 
 /*
- * Of a function that is gone all registers are all ones, but so may be those that its guest writes.
- * This one is the hardware's alone.
+ * A removed function reads as all ones, but a guest can write all ones too. QM_WB_DONE is
+ * hardware-owned, so test that.
  */
 static bool qm_gone(struct hisi_vfio_device *hv)
 {
@@ -118,13 +126,14 @@ static void qm_doorbell(void __iomem *addr, u8 cmd, u16 queue, u16 index, u16 pr
 }
 
 /* Choose where the controls are, and make sure that they are there and nowhere else. */
-static int choose_layout(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why)
+static int choose_layout(struct hisi_vfio_device *hv, struct pci_dev *pdev,
+			 struct vfio_pci_mig_reason *why)
 {
 	resource_size_t pf_len = pci_resource_len(hv->pf_qm->pdev, HISI_BAR);
 	resource_size_t vf_len = pci_resource_len(pdev, HISI_BAR);
 	u64 window;
 
-	*why = "the BAR of its registers is too small";
+	*why = WHY("bar", "the BAR of its registers is too small");
 	if (vf_len < QM_DOORBELL_EQ_AEQ_BASE_V2 + sizeof(u64) ||
 	    pf_len < QM_PF_MIG_REGION + sizeof(u32))
 		return -ENODEV;
@@ -138,7 +147,7 @@ static int choose_layout(struct hisi_vfio_device *hv, struct pci_dev *pdev, cons
 		return 0;
 	}
 
-	*why = "its window in the BAR of its PF is missing";
+	*why = WHY("pf-window", "its window in the BAR of its PF is missing");
 	hv->layout = &hv_qm_layout_pf;
 	static_assert(0x1c20 + EQC_SIZE <= QM_PF_WINDOW_SIZE);
 	/* Windows are counted by function, and the PF is function 0. */
@@ -154,12 +163,12 @@ static int choose_layout(struct hisi_vfio_device *hv, struct pci_dev *pdev, cons
  * registers that it shares with nobody; a function may ask for its own entry by mailbox, and now,
  * before it has a user, nobody else uses that.
  */
-static int read_queue_table(struct hisi_vfio_device *hv, const char **why)
+static int read_queue_table(struct hisi_vfio_device *hv, struct vfio_pci_mig_reason *why)
 {
 	u64 entry;
 	int ret;
 
-	*why = "its entry of the queue table cannot be read";
+	*why = WHY("queue-table", "its entry of the queue table cannot be read");
 	ret = hisi_qm_mb_read(hv->qm, &entry, QM_MB_CMD_SQC_VFT_V2, 0);
 	if (ret)
 		return ret;
@@ -167,7 +176,7 @@ static int read_queue_table(struct hisi_vfio_device *hv, const char **why)
 	hv->id.qp_base = FIELD_GET(QM_VFT_BASE, entry);
 	hv->id.qp_num = FIELD_GET(QM_VFT_NUM, entry) + 1;
 
-	*why = "it has no queues of its own";
+	*why = WHY("no-queues", "it has no queues of its own");
 	if (hv->id.qp_base < hv->pf_qm->qp_num ||
 	    hv->id.qp_base + hv->id.qp_num > hv->pf_qm->ctrl_qp_num)
 		return -ENODEV;
@@ -181,9 +190,9 @@ static int read_queue_table(struct hisi_vfio_device *hv, const char **why)
  * @why: set to the reason if the VF cannot be migrated
  *
  * Context: in probe of the VF.
- * Return: 0, or a negative errno; -ENODEV if the VF can only be passed through.
+ * Return: 0, or a negative errno.
  */
-int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **why)
+int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, struct vfio_pci_mig_reason *why)
 {
 	void __iomem *vf_bar;
 	int ret;
@@ -193,7 +202,7 @@ int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, const char **w
 		return ret;
 
 	vf_bar = pci_iomap(pdev, HISI_BAR, 0);
-	*why = "its registers cannot be mapped";
+	*why = WHY("bar-mapping", "its registers cannot be mapped");
 	if (!vf_bar)
 		return -ENOMEM;
 	if (hv->layout == &hv_qm_layout_vf)
@@ -254,8 +263,36 @@ int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready)
 }
 
 /**
+ * hv_qm_read_eq_addr() - Where is the function's event queue?
+ * @hv: an open VF
+ * @addr: set to its address in guest memory, 0 if it has none; a reset clears it
+ *
+ * Return: 0, or -EIO if the function does not answer.
+ */
+int hv_qm_read_eq_addr(struct hisi_vfio_device *hv, u64 *addr)
+{
+	u32 low = qm_read(hv, hv->layout->eqc + EQC_ADDR_LOW);
+	u32 high = qm_read(hv, hv->layout->eqc + EQC_ADDR_HIGH);
+
+	if (PCI_POSSIBLE_ERROR(low) && qm_gone(hv))
+		return -EIO;
+	*addr = (u64)high << 32 | low;
+	return 0;
+}
+
+/* Until the mailbox is free, with what is left of the time until @deadline */
+static int await_mailbox(struct hisi_vfio_device *hv, ktime_t deadline, u32 *mb)
+{
+	return read_poll_timeout(qm_read, *mb, !(*mb & QM_MB_BUSY), QM_POLL_US,
+				 max(ktime_us_delta(deadline, ktime_get()), 1), false,
+				 hv, QM_MB_CMD_SEND_BASE);
+}
+
+/**
  * hv_qm_pause() - Stop the function's DMA
  * @hv: an open VF
+ *
+ * Returns when DMA has stopped, after a second at most.
  *
  * Return: 0; -EBUSY or -EIO if the command was not taken, so that the function runs on; -ETIMEDOUT
  * if it is not known whether the function runs.
@@ -263,22 +300,19 @@ int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready)
 int hv_qm_pause(struct hisi_vfio_device *hv)
 {
 	ktime_t deadline = ktime_add_us(ktime_get(), QM_PAUSE_TIMEOUT_US);
-	s64 left;
 	u32 mb;
 	int ret;
 
-	/* Tells a mailbox that somebody else keeps busy from a command that is not answered. */
-	if (hisi_qm_wait_mb_ready(hv->qm))
-		return -EBUSY;
+	/* Tells a mailbox that the guest keeps busy from a command that is not answered. */
+	if (await_mailbox(hv, deadline, &mb))
+		return qm_gone(hv) ? -EIO : -EBUSY;
 
 	ret = hisi_qm_mb(hv->qm, QM_MB_PAUSE, 0, 0, 0);
 	if (ret != -ETIMEDOUT)
 		return ret;
 
 	/* Linux 6.12 says so after 1 ms, when a function that is busy has just begun. */
-	left = max(ktime_us_delta(deadline, ktime_get()), 1);
-	ret = read_poll_timeout(qm_read, mb, !(mb & QM_MB_BUSY), QM_POLL_US, left, false,
-				hv, QM_MB_CMD_SEND_BASE);
+	ret = await_mailbox(hv, deadline, &mb);
 	if (ret)
 		return ret;
 	return FIELD_GET(QM_MB_STATUS, mb) ? -EIO : 0;
@@ -329,7 +363,8 @@ static int read_tables(struct hisi_vfio_device *hv, u64 *sqc_addr, u64 *cqc_addr
  * @hv: a stopped VF that is ready
  * @rec: where the state part goes
  *
- * Changes nothing in the function.
+ * Changes nothing in the function. The event queue's context is read last: if it is still there, no
+ * reset has cleared what was read before.
  *
  * Return: 0 or a negative errno.
  */
@@ -339,20 +374,20 @@ int hv_qm_save(struct hisi_vfio_device *hv, struct hisi_acc_mig_record *rec)
 	unsigned int i;
 	int ret;
 
+	ret = read_tables(hv, &sqc_addr, &cqc_addr);
+	if (ret)
+		return ret;
+
 	for (i = 0; i < ARRAY_SIZE(saved_regs); i++)
 		*(__le32 *)((void *)rec + saved_regs[i].field) =
 			cpu_to_le32(qm_read(hv, saved_regs[i].reg));
 
-	for (i = 0; i < HISI_ACC_MIG_EQC_WORDS; i++) {
-		rec->eqc[i] = cpu_to_le32(qm_read(hv, hv->layout->eqc + i * sizeof(u32)));
+	for (i = 0; i < HISI_ACC_MIG_EQC_WORDS; i++)
 		rec->aeqc[i] = cpu_to_le32(qm_read(hv, hv->layout->aeqc + i * sizeof(u32)));
-	}
+	for (i = 0; i < HISI_ACC_MIG_EQC_WORDS; i++)
+		rec->eqc[i] = cpu_to_le32(qm_read(hv, hv->layout->eqc + i * sizeof(u32)));
 	if (PCI_POSSIBLE_ERROR(le32_to_cpu(rec->eqc[4])) && qm_gone(hv))
 		return -EIO;
-
-	ret = read_tables(hv, &sqc_addr, &cqc_addr);
-	if (ret)
-		return ret;
 
 	hisi_wire_fill_addrs(rec, sqc_addr, cqc_addr);
 	return 0;
@@ -390,6 +425,8 @@ int hv_qm_load(struct hisi_vfio_device *hv, const struct hisi_acc_mig_record *re
 	if (ret)
 		return ret;
 
+	/* A message that the PF left on this function was not for the guest that arrives. */
+	qm_write(hv, QM_IFC_SOURCE, 1);
 	/*
 	 * Unmasking messages makes a paused function go on with the contexts that it has cached. It
 	 * has none any more, now that it was told other tables.
@@ -428,28 +465,33 @@ void hv_qm_restart(struct hisi_vfio_device *hv, u16 eq_head, u16 aeq_head)
  * hv_qm_run() - Let a paused function go on from what it has cached
  * @hv: a paused VF, which was not loaded since
  *
- * Whether there are queues is not asked of the guest, who says so late and may lie, but of the
- * function: without tables there are none. Then nothing must be restarted, because the contexts
- * would be fetched from nowhere; a write to the message mask makes the function go on as well, and
- * the value that it has changes nothing else.
+ * A restarted function fetches its contexts from memory, so only one whose guest driver is there is
+ * restarted: a driver that was unloaded leaves the addresses of its tables behind, and that memory
+ * may be anything by now. Nor is one without tables. The others are made to go on by unmasking
+ * messages, and keep what they have cached.
  *
  * Return: 0, or a negative errno: then the function may be paused or running.
  */
 int hv_qm_run(struct hisi_vfio_device *hv)
 {
 	u32 mask = qm_read(hv, QM_IFC_MASK);
-	u64 sqc_addr, cqc_addr;
+	u64 sqc_addr = 0, cqc_addr = 0;
 	u16 eq_head, aeq_head;
+	bool ready;
 	int ret;
 
 	if (PCI_POSSIBLE_ERROR(mask) && qm_gone(hv))
 		return -EIO;
 
-	ret = read_tables(hv, &sqc_addr, &cqc_addr);
+	ret = hv_qm_read_ready(hv, &ready);
+	if (!ret && ready)
+		ret = read_tables(hv, &sqc_addr, &cqc_addr);
 	if (ret)
 		return ret;
 	if (!sqc_addr || !cqc_addr) {
-		qm_write(hv, QM_IFC_MASK, mask);
+		qm_write(hv, QM_IFC_MASK, mask & ~QM_IFC_MASKED);
+		if (mask & QM_IFC_MASKED)
+			qm_write(hv, QM_IFC_MASK, mask);
 		return 0;
 	}
 

@@ -17,72 +17,32 @@
  * Restarting makes a function fetch its contexts from memory, whatever it has cached. So they are
  * written back just before, also after a mere pause, during which doorbells may have come in. Only
  * after a load memory is right by itself, and the cache is empty.
+ *
+ * A reset of the PF is one of its VFs as well, but nobody tells their drivers. It is found out by
+ * the address of the event queue, which a reset clears and which nothing else changes while the
+ * user is kept out.
  */
 #include <linux/pci.h>
-#include <linux/pm_runtime.h>
 
 #include "hisi.h"
 
-static void hv_drain_work(struct work_struct *work)
+static void hv_forget(struct hisi_vfio_device *hv)
 {
-	struct hisi_vfio_device *hv = container_of(work, struct hisi_vfio_device, drain_work);
+	vfio_pci_mig_assert_locked(&hv->mdev);
 
-	/* After a reset there is nothing to pause; a function that runs must not be restarted. */
-	if (vfio_pci_mig_resets(&hv->mdev) != hv->drain_resets)
-		goto out;
-
-	hv->drain_err = hv_qm_pause(hv);
-	/* A reset that began meanwhile may have come before the pause. */
-	hv->drain_overtaken = vfio_pci_mig_resets(&hv->mdev) != hv->drain_resets;
-out:
-	pm_runtime_put(&hv->qm->pdev->dev);
-	complete_all(&hv->drained);
-}
-
-/* Whoever waits for the hardware can be killed; nothing is undone by that. */
-static int await_drain(struct hisi_vfio_device *hv)
-{
-	return wait_for_completion_killable(&hv->drained) ? -EINTR : 0;
-}
-
-/**
- * hv_state_init() - Prepare a device for the callbacks of hv_mig_ops
- * @hv: a VF that is not registered yet
- */
-void hv_state_init(struct hisi_vfio_device *hv)
-{
-	INIT_WORK(&hv->drain_work, hv_drain_work);
-	init_completion(&hv->drained);
-	complete_all(&hv->drained);
-}
-
-/* Returns whether a reset overtook the drain, so that the function may be paused. */
-static bool hv_forget(struct hisi_vfio_device *hv)
-{
-	bool overtaken;
-
-	flush_work(&hv->drain_work);
-	/* A pause that was refused has stopped nothing. */
-	overtaken = hv->drain_overtaken && (!hv->drain_err || hv->drain_err == -ETIMEDOUT);
-	hv->drain_overtaken = false;
-	hv->drain_err = 0;
-	hv->used_at_drain = false;
+	hv->eq_addr = 0;
 	hv->loaded = false;
 	hv->ready = false;
-	return overtaken;
 }
 
 static void hv_mig_reset(struct vfio_pci_mig_device *mdev)
 {
-	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
-	int ret;
+	hv_forget(hisi_vfio_device(mdev));
+}
 
-	if (!hv_forget(hv))
-		return;
-	/* Nobody starts a function that is reported to run. */
-	ret = hv_qm_run(hv);
-	if (ret)
-		vfio_pci_mig_broken(mdev, ret);
+static bool hv_mig_reset_blocked(struct vfio_pci_mig_device *mdev)
+{
+	return hv_pf_resetting(hisi_vfio_device(mdev));
 }
 
 static int hv_mig_open(struct vfio_pci_mig_device *mdev)
@@ -98,69 +58,67 @@ static void hv_mig_close(struct vfio_pci_mig_device *mdev)
 	hv_qm_unmap(hv);
 }
 
+/* If the pause is not answered it is not known whether the function runs. */
+static int hv_pause(struct hisi_vfio_device *hv)
+{
+	int ret;
+
+	ret = hv_pf_wait(hv);
+	if (ret)
+		return ret;
+	ret = hv_qm_pause(hv);
+	return ret == -ETIMEDOUT ? vfio_pci_mig_broken(&hv->mdev, ret) : ret;
+}
+
 static int hv_mig_drain(struct vfio_pci_mig_device *mdev)
 {
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
+	int ret;
 
-	if (hv_pf_resetting(hv))
-		return -EBUSY;
-
-	/* A function that does not answer is found out by the pause. */
-	if (hv_qm_read_ready(hv, &hv->used_at_drain))
-		hv->used_at_drain = false;
-
-	/* The arc's hold on the device's power ends before the work does. */
-	pm_runtime_get_noresume(&hv->qm->pdev->dev);
-	hv->drain_resets = vfio_pci_mig_resets(mdev);
-	reinit_completion(&hv->drained);
-	schedule_work(&hv->drain_work);
+	ret = hv_pause(hv);
+	if (ret)
+		return ret;
+	/* The function is paused by now, so this must not fail; stop() finds out what is wrong. */
+	if (hv_qm_read_eq_addr(hv, &hv->eq_addr))
+		hv->eq_addr = 0;
 	return 0;
 }
 
-/*
- * The PF's reset is one of its VFs as well, but nobody tells their drivers. While it lasts nothing
- * is begun, and whatever was going on when it began has failed.
- */
-static int pf_reset_meanwhile(struct hisi_vfio_device *hv, int ret)
+static int hv_state_lost(struct hisi_vfio_device *hv)
 {
-	return hv_pf_resetting(hv) ? vfio_pci_mig_broken(&hv->mdev, -EBUSY) : ret;
-}
-
-/*
- * A whole reset of the PF may have passed since the function was stopped or loaded. A function that
- * was in use then and is not now was reset: the user cannot have said so himself, since the core
- * keeps him out.
- */
-static int check_not_reset(struct hisi_vfio_device *hv)
-{
-	bool ready;
-	int ret;
-
-	if (hv_pf_resetting(hv))
-		return -EBUSY;
-	if (!hv->ready)
-		return 0;
-	ret = hv_qm_read_ready(hv, &ready);
-	if (ret || ready)
-		return ret;
 	pci_info_ratelimited(hv->qm->pdev, "its state is lost: the PF was reset\n");
 	return vfio_pci_mig_broken(&hv->mdev, -EIO);
+}
+
+static int hv_mig_check(struct vfio_pci_mig_device *mdev)
+{
+	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
+	u64 eq_addr;
+	int ret;
+
+	ret = hv_pf_wait(hv);
+	if (ret)
+		return ret;
+	ret = hv_qm_read_eq_addr(hv, &eq_addr);
+	if (ret || eq_addr == hv->eq_addr)
+		return ret;
+	return hv_state_lost(hv);
 }
 
 static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 {
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
+	bool was_in_use = hv->eq_addr;
 	int ret;
 
-	if (hv_pf_resetting(hv))
-		return -EBUSY;
-
-	ret = await_drain(hv);
+	/* The user could make the function go on until now. */
+	ret = hv_pause(hv);
 	if (ret)
 		return ret;
-	/* It has been reported that DMA stops. If it does not, no state fits the function. */
-	if (hv->drain_err)
-		return vfio_pci_mig_broken(mdev, hv->drain_err);
+	if (hv_pf_failed(hv)) {
+		pci_info_ratelimited(hv->qm->pdev, "not stopped: an error has stopped the hardware\n");
+		return -EIO;
+	}
 
 	/* Messages are between the guest and this host; the target's PF has none to answer. */
 	if (!hv_qm_messages_answered(hv))
@@ -168,17 +126,17 @@ static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 				     "stopped with a message between PF and VF unanswered\n");
 
 	ret = hv_qm_read_ready(hv, &hv->ready);
+	if (!ret)
+		ret = hv_qm_read_eq_addr(hv, &hv->eq_addr);
 	if (ret)
 		return vfio_pci_mig_broken(mdev, ret);
-	if (hv->used_at_drain && !hv->ready) {
-		/* Or the user, who may until now, gave it up: nothing is to be stopped. */
+	if (was_in_use && !hv->eq_addr) {
+		/* Or the user, who may until now, gave it up. Once is enough to say so. */
 		pci_info_ratelimited(hv->qm->pdev, "not stopped: it was reset since it was drained\n");
-		hv->used_at_drain = false;
 		return -EIO;
 	}
 
-	ret = hv->loaded ? 0 : hv_qm_writeback(hv);
-	return pf_reset_meanwhile(hv, ret);
+	return hv->loaded ? 0 : hv_qm_writeback(hv);
 }
 
 static int hv_mig_start(struct vfio_pci_mig_device *mdev)
@@ -186,18 +144,7 @@ static int hv_mig_start(struct vfio_pci_mig_device *mdev)
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
 	int ret;
 
-	ret = await_drain(hv);
-	if (ret)
-		return ret;
-	if (hv->drain_err == -ETIMEDOUT)
-		return vfio_pci_mig_broken(mdev, hv->drain_err);
-	if (hv->drain_err) {
-		/* The pause was refused: the function has never stopped. */
-		hv->drain_err = 0;
-		return 0;
-	}
-
-	ret = check_not_reset(hv);
+	ret = hv_pf_wait(hv);
 	if (ret)
 		return ret;
 	if (hv->loaded) {
@@ -208,8 +155,7 @@ static int hv_mig_start(struct vfio_pci_mig_device *mdev)
 			return vfio_pci_mig_broken(mdev, ret);
 	}
 	hv->loaded = false;
-	hv->ready = false;
-	return pf_reset_meanwhile(hv, 0);
+	return 0;
 }
 
 static ssize_t hv_mig_precopy(struct vfio_pci_mig_device *mdev, void *buf)
@@ -233,10 +179,6 @@ static ssize_t hv_mig_save(struct vfio_pci_mig_device *mdev, void *buf, size_t d
 	const char *why;
 	int ret;
 
-	ret = check_not_reset(hv);
-	if (ret)
-		return ret;
-
 	memset(buf + HISI_ACC_MIG_MATCH_SIZE, 0,
 	       HISI_ACC_MIG_RECORD_SIZE - HISI_ACC_MIG_MATCH_SIZE);
 	if (!done)
@@ -246,6 +188,8 @@ static ssize_t hv_mig_save(struct vfio_pci_mig_device *mdev, void *buf, size_t d
 		ret = hv_qm_save(hv, rec);
 		if (ret)
 			return ret;
+		if (hisi_wire_eq_addr(rec) != hv->eq_addr)
+			return hv_state_lost(hv);
 		/*
 		 * A guest that says it is ready before it has set up its queues must not be able to
 		 * make a record that every target refuses.
@@ -257,7 +201,7 @@ static ssize_t hv_mig_save(struct vfio_pci_mig_device *mdev, void *buf, size_t d
 			clear_state(rec);
 		}
 	}
-	return pf_reset_meanwhile(hv, 0) ?: HISI_ACC_MIG_RECORD_SIZE;
+	return HISI_ACC_MIG_RECORD_SIZE;
 }
 
 /* Says why a stream is refused: the VMM that wrote it shows no more than an errno. */
@@ -283,7 +227,6 @@ static ssize_t load_match(struct hisi_vfio_device *hv, const struct hisi_acc_mig
 		if (ret)
 			return ret;
 		*complete = !in_use;
-		hv->ready = in_use;
 	}
 	return HISI_ACC_MIG_RECORD_SIZE;
 }
@@ -298,13 +241,17 @@ static ssize_t load_state(struct hisi_vfio_device *hv, const struct hisi_acc_mig
 	ret = hisi_wire_check_state(rec, &ready, &why);
 	if (ret)
 		return refuse(hv, ret, why);
-	if (hv_pf_resetting(hv))
-		return refuse(hv, -EBUSY, "the PF is being reset");
+	ret = hv_pf_wait(hv);
+	if (ret)
+		return refuse(hv, ret, "the PF is being reset");
 
 	if (ready) {
-		ret = hv_qm_load(hv, rec);
+		ret = hv_qm_load(hv, rec) ?: hv_qm_read_eq_addr(hv, &hv->eq_addr);
 		if (ret)
 			return vfio_pci_mig_broken(&hv->mdev, ret);
+		/* What was loaded has an event queue; if it has gone, the PF was reset in between. */
+		if (!hv->eq_addr)
+			return hv_state_lost(hv);
 		hv->eq_head = lower_16_bits(le32_to_cpu(rec->eqc[0]));
 		hv->aeq_head = lower_16_bits(le32_to_cpu(rec->aeqc[0]));
 	} else {
@@ -318,7 +265,7 @@ static ssize_t load_state(struct hisi_vfio_device *hv, const struct hisi_acc_mig
 	hv->ready = ready;
 	hv->loaded = ready;
 	*complete = true;
-	return pf_reset_meanwhile(hv, 0) ?: HISI_ACC_MIG_RECORD_SIZE;
+	return HISI_ACC_MIG_RECORD_SIZE;
 }
 
 static ssize_t hv_mig_load(struct vfio_pci_mig_device *mdev, const void *buf, size_t len,
@@ -336,22 +283,17 @@ static ssize_t hv_mig_load(struct vfio_pci_mig_device *mdev, const void *buf, si
 	}
 }
 
-/* The guest's memory has arrived meanwhile, which may have taken minutes. */
-static int hv_mig_load_end(struct vfio_pci_mig_device *mdev)
-{
-	return check_not_reset(hisi_vfio_device(mdev));
-}
-
 const struct vfio_pci_mig_ops hv_mig_ops = {
 	.open = hv_mig_open,
 	.close = hv_mig_close,
 	.reset = hv_mig_reset,
+	.reset_blocked = hv_mig_reset_blocked,
 	.drain = hv_mig_drain,
 	.stop = hv_mig_stop,
 	.start = hv_mig_start,
+	.check = hv_mig_check,
 	.precopy = hv_mig_precopy,
 	.save = hv_mig_save,
 	.load = hv_mig_load,
-	.load_end = hv_mig_load_end,
 	.stream_size = HISI_ACC_MIG_RECORD_SIZE,
 };

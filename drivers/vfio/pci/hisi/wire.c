@@ -86,6 +86,17 @@ void hisi_wire_fill_addrs(struct hisi_acc_mig_record *rec, unsigned long long sq
 }
 
 /**
+ * hisi_wire_eq_addr() - Address of the event queue
+ * @rec: a complete record
+ *
+ * Return: the address in the saved context. The one at the end of a V1 record is wrong.
+ */
+unsigned long long hisi_wire_eq_addr(const struct hisi_acc_mig_record *rec)
+{
+	return eqc_addr(rec->eqc);
+}
+
+/**
  * hisi_wire_check_match() - Can this VF take over from the one that was saved?
  * @rec: a record of which the match part is there
  * @id: this VF

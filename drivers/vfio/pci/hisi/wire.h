@@ -33,6 +33,7 @@ void hisi_wire_fill_match(struct hisi_acc_mig_record *rec, const struct hisi_wir
 			  bool ready);
 void hisi_wire_fill_addrs(struct hisi_acc_mig_record *rec, unsigned long long sqc_addr,
 			  unsigned long long cqc_addr);
+unsigned long long hisi_wire_eq_addr(const struct hisi_acc_mig_record *rec);
 int hisi_wire_check_match(const struct hisi_acc_mig_record *rec, const struct hisi_wire_ident *id,
 			  const char **why);
 bool hisi_wire_may_end_at_match(const struct hisi_acc_mig_record *rec);
