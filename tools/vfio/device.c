@@ -135,17 +135,22 @@ char *device_vfio(struct udev_device *device)
 	return name;
 }
 
-enum answer device_migrates(struct udev_device *device, const char **why)
+/* What a file of one digit says */
+static enum answer device_flag(struct udev_device *device, const char *name)
 {
-	const char *supported = device_attr(device, "vfio_pci_mig/supported");
-	char *driver, *vfio;
-	enum answer answer;
+	const char *value = device_attr(device, name);
 
-	*why = NULL;
-	if (supported) {
-		*why = device_attr(device, "vfio_pci_mig/reason");
-		return *supported == '1' ? YES : NO;
-	}
+	return value ? *value == '1' : UNKNOWN;
+}
+
+enum answer device_migrates(struct udev_device *device, const char **reason)
+{
+	enum answer answer = device_flag(device, "vfio_pci_mig/supported");
+	char *driver, *vfio;
+
+	*reason = answer == NO ? device_attr(device, "vfio_pci_mig/reason") : NULL;
+	if (answer != UNKNOWN)
+		return answer;
 	driver = device_driver(device);
 	vfio = device_vfio(device);
 	answer = vfio && strcmp(driver ?: "", "vfio-pci") ? UNKNOWN : NO;
@@ -154,11 +159,48 @@ enum answer device_migrates(struct udev_device *device, const char **why)
 	return answer;
 }
 
-const char *device_state(struct udev_device *device)
+const char *reason_text(const char *reason)
+{
+	/* Documentation/ABI/testing/sysfs-bus-pci-drivers-vfio-pci-mig */
+	static const struct {
+		const char *word, *text;
+	} reasons[] = {
+		{ "no-pf", "this is not a virtual function whose PF is in this system" },
+		{ "pf-driver", "its PF is not bound to the HiSilicon driver of its kind" },
+		{ "hardware", "its hardware is older than Kunpeng 930" },
+		{ "shared-group", "it is in the IOMMU group of its PF" },
+		{ "memory", "out of memory" },
+		{ "pf-resetting", "its PF was being reset; bind it again" },
+		{ "bar", "the BAR of its registers is too small" },
+		{ "pf-window", "its window in the BAR of its PF is missing" },
+		{ "queue-table", "its entry of the queue table cannot be read" },
+		{ "no-queues", "it has no queues of its own" },
+		{ "bar-mapping", "its registers cannot be mapped" },
+		{ "mapping", "this kernel maps its BARs in a way that this driver does not know" },
+		{ "unknown", "its driver gives no reason" },
+	};
+
+	for (size_t i = 0; i < sizeof(reasons) / sizeof(*reasons); i++)
+		if (!strcmp(reason, reasons[i].word))
+			return reasons[i].text;
+	return reason;
+}
+
+json_t *device_state(struct udev_device *device)
 {
 	const char *state = device_attr(device, "vfio_pci_mig/state");
 
-	return state && *state ? state : NULL;
+	return json_pack("{s:s?, s:o}",
+			 "state", state && strcmp(state, "none") ? state : NULL, "reset_pending",
+			 answer_json(device_flag(device, "vfio_pci_mig/reset_pending")));
+}
+
+char *state_text(json_t *object)
+{
+	const char *state = json_text(object, "state");
+	bool reset = json_is_true(json_object_get(object, "reset_pending"));
+
+	return state ? text("%s%s", state, reset ? " reset" : "") : NULL;
 }
 
 static struct pci_access *pci_context(void)

@@ -39,6 +39,8 @@ struct doctor {
 	/* Its name in VFIO, NULL unless a driver of VFIO has it */
 	char *vfio;
 	const char *token;
+	/* Why it cannot be migrated, in a word, or NULL */
+	const char *reason;
 	/* The calls in which a container's group is claimed, and its MSIs are looked at */
 	int claim, isolation;
 	/* What was found about each way: the first call that fails, and how; or that it may */
@@ -483,21 +485,20 @@ static void check_reserved(struct doctor *d)
 static enum answer check_migration(struct doctor *d)
 {
 	enum answer answer;
-	const char *why;
 	char *best;
 
 	if (!d->vfio)
 		return NO;
-	answer = device_migrates(d->device, &why);
+	answer = device_migrates(d->device, &d->reason);
 	best = driver_best(d->device);
 	if (answer == UNKNOWN)
 		finding(d, "migration-unknown", NULL, "%s does not say whether it can be migrated",
 			d->driver);
-	else if (answer == NO && why)
+	else if (answer == NO && d->reason)
 		finding(d, "not-migratable",
 			remedy("mend that, then: vfioctl unbind %s && vfioctl bind %s", d->bdf,
 			       d->bdf),
-			"it cannot be migrated: %s", why);
+			"it cannot be migrated: %s", reason_text(d->reason));
 	else if (answer == NO && best && strcmp(best, d->driver))
 		finding(d, "variant-driver", remedy("vfioctl bind %s", d->bdf),
 			"%s does not migrate it, but perhaps %s does", d->driver, best);
@@ -623,10 +624,11 @@ int cmd_doctor(int argc, char **argv)
 	}
 	migrates = answer_json(examine(&d));
 
-	report = json_pack("{s:s, s:s?, s:o, s:[o,o], s:o, s:o}", "device", bdf, "driver", d.driver,
+	report = json_pack("{s:s, s:s?, s:o, s:[o,o], s:o, s:s?, s:o}",
+			   "device", bdf, "driver", d.driver,
 			   "group", d.group < 0 ? json_null() : json_integer(d.group),
 			   "paths", path_json(&d, GROUP), path_json(&d, CDEV),
-			   "migrates", migrates, "findings", d.findings);
+			   "migrates", migrates, "reason", d.reason, "findings", d.findings);
 	if (json_wanted)
 		print_json(json_incref(report));
 	else

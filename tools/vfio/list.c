@@ -12,7 +12,8 @@ static json_t *describe(struct udev_device *device, bool all)
 	char *name, *driver, *vfio, *best, *pf;
 	int group = device_group(device);
 	json_t *entry = NULL;
-	const char *why;
+	enum answer migrates;
+	const char *reason;
 
 	if (group < 0)
 		return NULL;
@@ -21,12 +22,14 @@ static json_t *describe(struct udev_device *device, bool all)
 	vfio = device_vfio(device);
 	best = driver_best(device);
 	pf = device_link(device, "physfn");
-	if (all || vfio || (best && strcmp(best, "vfio-pci")))
+	migrates = device_migrates(device, &reason);
+	if (all || vfio || (best && strcmp(best, "vfio-pci"))) {
 		entry = json_pack("{s:s, s:s, s:i, s:s?, s:s?, s:s?, s:o, s:s?}",
 				  "device", device_bdf(device), "name", name, "group", group,
 				  "driver", driver, "best_driver", best, "pf", pf,
-				  "migrates", answer_json(device_migrates(device, &why)),
-				  "state", device_state(device));
+				  "migrates", answer_json(migrates), "reason", reason);
+		json_object_update_new(entry, device_state(device));
+	}
 	free(pf);
 	free(best);
 	free(vfio);
@@ -45,10 +48,12 @@ static void show(json_t *list)
 	json_array_foreach(list, i, entry) {
 		char *group = text("%lld", json_integer_value(json_object_get(entry, "group")));
 		json_t *migrates = json_object_get(entry, "migrates");
+		char *state = state_text(entry);
 
 		table_row(table, json_text(entry, "device"), group, json_text(entry, "driver"),
 			  json_text(entry, "best_driver"), json_text(entry, "pf"),
-			  in_words(migrates), json_text(entry, "state"), json_text(entry, "name"));
+			  in_words(migrates), state, json_text(entry, "name"));
+		free(state);
 		free(group);
 	}
 	table_print(table);

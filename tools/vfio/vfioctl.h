@@ -91,11 +91,15 @@ enum answer device_enabled(struct udev_device *device);
 
 bool device_is_bridge(struct udev_device *device);
 
-/* Can it be live-migrated as it is bound now? If not, *why, which is constant, may say more. */
-enum answer device_migrates(struct udev_device *device, const char **why);
+/* Can it be live-migrated as it is bound now? If not, *reason is one word, or NULL if unknown. */
+enum answer device_migrates(struct udev_device *device, const char **reason);
 
-/* The state of that, or NULL if it cannot */
-const char *device_state(struct udev_device *device);
+/* That word as a sentence; a word that is not known stays as it is. */
+const char *reason_text(const char *reason);
+
+/* For JSON, "state", null if it has none, and "reset_pending"; what they are in text, for free() */
+json_t *device_state(struct udev_device *device);
+char *state_text(json_t *object);
 
 /* What VFIO calls it, which is NULL unless its driver is one of VFIO's */
 char *device_vfio(struct udev_device *device);

@@ -173,9 +173,14 @@ static char *describe(json_t *event)
 	if (!strcmp(kind, "reset"))
 		return text("%s", json_is_true(json_object_get(event, "done")) ?
 			    "was reset" : "is being reset");
-	if (!strcmp(kind, "state"))
-		return json_text(event, "state") ? text("state %s", json_text(event, "state")) :
-						   text("has no driver that can migrate it");
+	if (!strcmp(kind, "state")) {
+		char *state = state_text(event);
+		char *all = state ? text("state %s", state) :
+				    text("has no driver that can migrate it");
+
+		free(state);
+		return all;
+	}
 	return json_is_null(json_object_get(event, "number")) ? text("events were lost") :
 		text("%lld events were lost", json_integer_value(json_object_get(event, "number")));
 }
@@ -219,12 +224,15 @@ static void pass(struct watch *watch, unsigned long long end)
  */
 static void keep_state(struct watch *watch, struct udev_device *device, bool named)
 {
-	const char *state = device_state(device);
+	json_t *state = device_state(device);
+	json_t *event = json_pack("{s:I, s:s, s:s}", "time", (json_int_t)now(CLOCK_MONOTONIC),
+				  "device", device_bdf(device), "event", "state");
 
-	if (state || named)
-		keep(watch, json_pack("{s:I, s:s, s:s, s:s?}", "time",
-				      (json_int_t)now(CLOCK_MONOTONIC), "device",
-				      device_bdf(device), "event", "state", "state", state));
+	json_object_update_new(event, state);
+	if (json_text(event, "state") || named)
+		keep(watch, event);
+	else
+		json_decref(event);
 }
 
 /* An event that went with its module has gone for good, though the module may be back already. */

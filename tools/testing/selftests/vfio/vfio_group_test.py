@@ -248,14 +248,18 @@ class SharedWithPF(Scene):
     def host_driver(self):
         """A PF that the host drives has its VFs to itself; nor could they be migrated."""
         self.expect(self.device, NOT_OWNER, because={"culprit": self.pf, "driver": self.own})
-        assert diagnosis(self.device)["migrates"] is False
+        doctor = diagnosis(self.device)
+        assert doctor["migrates"] is False
         if self.driver == DRIVER:
             reason = sysfs_read(f"{PCI}{self.device}/vfio_pci_mig/reason")
-            assert reason == "it is in the IOMMU group of its PF", f"'{reason}'"
+            assert reason == doctor["reason"] == "shared-group", (reason, doctor)
+            assert {finding["message"] for finding in doctor["findings"]
+                    if finding["code"] == "not-migratable"} == {
+                        "it cannot be migrated: it is in the IOMMU group of its PF"}, doctor
             listed = subprocess.run(["vfioctl", "list", "--json"], check=True, capture_output=True)
-            state, = (entry["state"] for entry in json.loads(listed.stdout)
+            entry, = (entry for entry in json.loads(listed.stdout)
                       if entry["device"] == self.device)
-            assert state is None, f"'{state}'"
+            assert (entry["reason"], entry["state"]) == (reason, None), entry
 
     def one_owner(self):
         """A user may have both. They are not migrated."""

@@ -20,6 +20,7 @@ from hisi_ctl import (DRIVER, NOBODY, PCI, WATCHDOG, Ctl, Storm, arguments, bind
                       sysfs_write, tap, wait_for)
 
 TRACING = "/sys/kernel/tracing"
+DEBUGFS = "/sys/kernel/debug"
 
 # What to set, and the arcs that the kernel takes there
 WALK = [
@@ -105,7 +106,7 @@ class Function:
 
     def note_duration(self):
         self.durations[len(self.arcs) - 1] = int(
-            sysfs_read(f"{PCI}{self.bdf}/vfio_pci_mig/last_arc").split()[3])
+            sysfs_read(f"{DEBUGFS}/vfio-pci-mig/{self.bdf}/last_arc").split()[3])
 
     def compare(self, events):
         arcs = pick(events, "arc", self.bdf)
@@ -128,13 +129,14 @@ def test_arcs():
 def test_state_at_the_beginning():
     watch = Watch("--json", ARGS.bdf)
     told = pick(watch.events(), "state")
-    assert [(event["device"], event["state"]) for event in told] == [(ARGS.bdf, "closed")], told
+    assert [(event["device"], event["state"], event["reset_pending"]) for event in told] == [
+        (ARGS.bdf, "closed", False)], told
     with Function(ARGS.bdf) as vf:
         vf.walk()
         told = pick(Watch("--json").events(), "state")
         # The machine may have others, and some that cannot be migrated and have no state.
         there = {path.split("/")[-3]: state for path in glob.glob(f"{PCI}*/vfio_pci_mig/state")
-                 if (state := sysfs_read(path))}
+                 if (state := sysfs_read(path)) != "none"}
     assert {event["device"]: event["state"] for event in told} == {
         **there, ARGS.bdf: "RESUMING", ARGS.other: "closed"}, (told, there)
 
@@ -161,6 +163,11 @@ def test_resets():
         vf.ctl.cmd("set RUNNING_P2P")
         sysfs_write(f"{PCI}{ARGS.bdf}/reset", "1")
         events = watch.events()
+        # The user has not come by to learn of it.
+        now, = Watch("--json", ARGS.bdf).events()
+        told = Watch(ARGS.bdf).stop()
+    assert (now["state"], now["reset_pending"]) == ("RUNNING_P2P", True), now
+    assert told.endswith("  state RUNNING_P2P reset\n"), told
     story = [event.get("to") or event["done"] for event in events if event["event"] in ("arc", "reset")]
     # Opening is one as well.
     assert story[story.index("RUNNING_P2P"):] == ["RUNNING_P2P", False, True] * 2, story
@@ -252,7 +259,7 @@ def check_error(words, *args, **kwargs):
 def without_tracefs():
     os.unshare(os.CLONE_NEWNS)
     # In debugfs there is another one.
-    subprocess.run(["umount", "-l", TRACING, "/sys/kernel/debug"], check=True)
+    subprocess.run(["umount", "-l", TRACING, DEBUGFS], check=True)
     os.setuid(NOBODY)
 
 
