@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lib/hisi_acc.h"
+#include "lib/hisi_migrate.h"
 #include "lib/mig_ctl.h"
 
 static void answer(struct mig_ctl *ctl, int ret)
@@ -46,6 +46,51 @@ static void cmd_unfinished(struct mig_ctl *ctl)
 	ctl_ok("%u", hacc_unfinished(ctl->priv));
 }
 
+/* As a driver that is unloaded: queues and tables stay behind. */
+static void cmd_unload(struct mig_ctl *ctl)
+{
+	hacc_stop(ctl->priv);
+	answer(ctl, 0);
+}
+
+static void cmd_peek(struct mig_ctl *ctl)
+{
+	if (ctl->argc < 2)
+		ctl_err(EINVAL, "register");
+	else
+		ctl_ok("0x%x", hacc_read(ctl->priv, strtoul(ctl->argv[1], NULL, 0)));
+}
+
+static void cmd_poke(struct mig_ctl *ctl)
+{
+	if (ctl->argc < 3) {
+		ctl_err(EINVAL, "register and value");
+		return;
+	}
+	hacc_write(ctl->priv, strtoul(ctl->argv[1], NULL, 0), strtoul(ctl->argv[2], NULL, 0));
+	answer(ctl, 0);
+}
+
+static void cmd_restart(struct mig_ctl *ctl)
+{
+	answer(ctl, hacc_restart(ctl->priv));
+}
+
+/* Does the device leave the guest's memory alone? */
+static void cmd_frozen(struct mig_ctl *ctl)
+{
+	unsigned int ms = ctl->argc > 1 ? strtoul(ctl->argv[1], NULL, 0) : 0;
+	__u8 *copy;
+	int ret;
+
+	ret = hmig_freeze(ctl->priv, &copy);
+	if (!ret) {
+		usleep(ms * 1000);
+		ret = hmig_frozen(ctl->priv, copy);
+	}
+	answer(ctl, ret);
+}
+
 /* The kernel touches it, which answers with an errno, not with a signal. */
 static void cmd_touch(struct mig_ctl *ctl)
 {
@@ -66,6 +111,11 @@ static const struct mig_command commands[] = {
 	{ "post", "[JOBS]\tpost so many jobs on each queue, or as many as fit", cmd_post },
 	{ "wait", "\t\tuntil all posted jobs are done and right", cmd_wait },
 	{ "unfinished", "\tposted jobs without a completion in memory", cmd_unfinished },
+	{ "unload", "\tas a guest's driver that is removed", cmd_unload },
+	{ "peek", "OFFSET\tread a register", cmd_peek },
+	{ "poke", "OFFSET VALUE\twrite a register", cmd_poke },
+	{ "restart", "\tring the restart doorbell of each queue", cmd_restart },
+	{ "frozen", "MS\tis the guest's memory the same for so long?", cmd_frozen },
 	{ "touch", "\t\ta register, through the mapping", cmd_touch },
 	{ NULL, NULL, NULL },
 };

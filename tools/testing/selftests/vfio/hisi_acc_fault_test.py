@@ -11,6 +11,7 @@ TAP.
 import os
 import sys
 import tempfile
+import threading
 import time
 from contextlib import closing
 
@@ -28,26 +29,61 @@ WORK = [("post 5", "ok"), ("wait", "ok")]
 CONTINUE = [("clear", ""), ("set RUNNING", "ok")] + WORK
 SAVE = [("set STOP_COPY", "ok"), ("read {file}", "ok 176 end")]
 
+# So slow that jobs are in flight, and posted behind them, whenever something is done
+SLOW = [("model job-time-ns=300000000", ""), ("post 9", "ok")]
+STILL = [("in-flight", "0"), ("frozen 600", "ok")]
+
 # (name, [(what to do, how the answer begins)]). "fault", "clear" and "model" are for the
-# accelerator, "paused" waits for it, "outside" is a reset that the
-# user did not ask for, the rest is for hisi_acc_ctl.
+# accelerator, "soon" is a fault 100 ms later, "in-flight" are jobs that it works at, "outside" is a
+# reset that the user did not ask for, the rest is for hisi_acc_ctl.
 CASES = [
-    # The pause was begun by an arc that had to report success before it was over.
+    # A P2P state is reported when DMA has stopped.
+    ("drained_in_p2p", SLOW + [("set RUNNING_P2P", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
+    ("drained_in_precopy_p2p", SLOW + [("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok")] + STILL +
+     [("set RUNNING", "ok")] + WORK),
+    # The user may make the function go on as long as it runs, and that ends there.
+    ("unmasked_in_p2p", SLOW + [
+        ("set RUNNING_P2P", "ok"), ("poke 0x24 0", "ok"), ("in-flight", "8"), ("set STOP", "ok")] +
+     STILL + [("set RUNNING", "ok")] + WORK),
+    ("restarted_in_p2p", SLOW + [
+        ("set RUNNING_P2P", "ok"), ("restart", "ok"), ("in-flight", "8"), ("set STOP", "ok")] +
+     STILL + [("set RUNNING", "ok")] + WORK),
+    ("unmasked_in_precopy_p2p", SLOW + [
+        ("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok"), ("poke 0x24 0", "ok"),
+        ("in-flight", "8"), ("set STOP_COPY", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
+    ("restarted_in_precopy_p2p", SLOW + [
+        ("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok"), ("restart", "ok"),
+        ("in-flight", "8"), ("set STOP_COPY", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
+    # What the guest says of itself in a P2P state does not break it.
+    ("not_ready_in_p2p", [
+        ("set STOP", "ok"), ("set RUNNING_P2P", "ok"), ("poke 0x60 1", "ok"), ("set RUNNING", "ok"),
+        ("state", "ok RUNNING"), ("poke 0x60 0", "ok")] + WORK),
+
+    # A pause that is refused changes nothing, and is tried again by the next arc.
     ("pause_refused", [
-        (f"fault mailbox-fail:{{fn}}:{PAUSE}", ""), ("set RUNNING_P2P", "ok"),
-        ("set STOP", "err EIO"), ("state", "ok ERROR"), ("set RUNNING", "err EIO"),
-        ("state", "ok ERROR")]),
-    ("pause_refused_and_back", [
-        (f"fault mailbox-fail:{{fn}}:{PAUSE}", ""), ("set RUNNING_P2P", "ok")] + CONTINUE),
+        (f"fault mailbox-fail:{{fn}}:{PAUSE}", ""), ("set RUNNING_P2P", "err EIO"),
+        ("state", "ok RUNNING")] + WORK + [("set STOP", "err EIO"), ("state", "ok RUNNING"),
+        ("clear", ""), ("set STOP", "ok")] + SAVE + CONTINUE),
+    ("second_pause_refused", [
+        ("set RUNNING_P2P", "ok"), (f"fault mailbox-fail:{{fn}}:{PAUSE}", ""),
+        ("set STOP", "err EIO"), ("state", "ok RUNNING_P2P"), ("clear", ""), ("set STOP", "ok")] +
+     SAVE + CONTINUE),
     ("pause_not_answered", [
-        ("fault pause-stuck:{fn}", ""), ("set STOP", "err ETIMEDOUT"), ("state", "ok ERROR")]),
-    ("pause_not_answered_and_back", [
-        ("fault pause-stuck:{fn}", ""), ("set RUNNING_P2P", "ok"), ("set RUNNING", "err ETIMEDOUT"),
-        ("state", "ok ERROR")]),
+        ("fault pause-stuck:{fn}", ""), ("set RUNNING_P2P", "err ETIMEDOUT"), ("state", "ok ERROR"),
+        ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
     ("mailbox_busy", [
-        ("fault mailbox-busy:{fn}", ""), ("set STOP", "err EBUSY"), ("state", "ok ERROR")]),
+        ("fault mailbox-busy:{fn}", ""), ("set STOP", "err EBUSY"), ("state", "ok RUNNING"),
+        ("clear", ""), ("set STOP", "ok")] + SAVE + CONTINUE),
     ("dead_before_stop", [
-        ("fault dead:{fn}", ""), ("set STOP", "err"), ("state", "ok ERROR")]),
+        ("fault dead:{fn}", ""), ("set STOP", "err EIO"), ("state", "ok RUNNING")]),
+    # An error that stops the hardware in the middle of a pause is not migrated.
+    ("error_while_draining", SLOW + [
+        ("set RUNNING_P2P", "ok"), ("restart", "ok"), ("soon pf-error:0:0x6c77", ""),
+        ("set STOP", "err EIO"), ("state", "ok RUNNING_P2P"), ("clear", ""), ("set STOP", "ok")] +
+     SAVE + CONTINUE),
+    ("somebody_elses_error_while_draining", SLOW + [
+        ("set RUNNING_P2P", "ok"), ("restart", "ok"), ("soon engine-error:0:{corrected}", ""),
+        ("set STOP", "ok")] + SAVE + CONTINUE),
 
     # What changes nothing leaves the state as it was, and works when it is tried again.
     ("writeback_not_answered", [
@@ -116,24 +152,41 @@ ARCS = {
                          "set STOP", "STOP"),
 }
 
+STOPPED_HARDWARE = {
+    "RUNNING -> RUNNING_P2P": ("EIO", "RUNNING"),
+    "PRE_COPY -> PRE_COPY_P2P": ("EIO", "PRE_COPY"),
+    "RUNNING_P2P -> STOP": ("EIO", "RUNNING_P2P"),
+    "PRE_COPY_P2P -> STOP_COPY": ("EIO", "PRE_COPY_P2P"),
+    "write": ("EIO", "ERROR"),
+}
+
 # (fault, {arc: (errno, state)}); an arc that is not named works as if nothing were wrong.
 MATRIX = [
     ("mailbox-fail:{fn}", {
+        "RUNNING -> RUNNING_P2P": ("EIO", "RUNNING"),
+        "PRE_COPY -> PRE_COPY_P2P": ("EIO", "PRE_COPY"),
         "RUNNING_P2P -> RUNNING": ("EIO", "ERROR"),
         "STOP -> RUNNING": ("EIO", "ERROR"),
         "PRE_COPY_P2P -> PRE_COPY": ("EIO", "ERROR"),
+        "RUNNING_P2P -> STOP": ("EIO", "RUNNING_P2P"),
         "PRE_COPY_P2P -> STOP_COPY": ("EIO", "PRE_COPY_P2P"),
         "STOP -> STOP_COPY": ("EIO", "STOP"),
         "write": ("EIO", "ERROR")}),
     ("mailbox-busy:{fn}", {
+        "RUNNING -> RUNNING_P2P": ("EBUSY", "RUNNING"),
+        "PRE_COPY -> PRE_COPY_P2P": ("EBUSY", "PRE_COPY"),
         "RUNNING_P2P -> RUNNING": ("ETIMEDOUT", "ERROR"),
         "STOP -> RUNNING": ("ETIMEDOUT", "ERROR"),
         "PRE_COPY_P2P -> PRE_COPY": ("ETIMEDOUT", "ERROR"),
-        "PRE_COPY_P2P -> STOP_COPY": ("ETIMEDOUT", "PRE_COPY_P2P"),
+        "RUNNING_P2P -> STOP": ("EBUSY", "RUNNING_P2P"),
+        "PRE_COPY_P2P -> STOP_COPY": ("EBUSY", "PRE_COPY_P2P"),
         "STOP -> STOP_COPY": ("ETIMEDOUT", "STOP"),
         "write": ("ETIMEDOUT", "ERROR")}),
-    # What was begun before is not undone by it.
-    ("pause-stuck:{fn}", {}),
+    ("pause-stuck:{fn}", {
+        "RUNNING -> RUNNING_P2P": ("ETIMEDOUT", "ERROR"),
+        "PRE_COPY -> PRE_COPY_P2P": ("ETIMEDOUT", "ERROR"),
+        "RUNNING_P2P -> STOP": ("ETIMEDOUT", "ERROR"),
+        "PRE_COPY_P2P -> STOP_COPY": ("ETIMEDOUT", "ERROR")}),
     ("writeback-stuck:{fn}", {
         "RUNNING_P2P -> RUNNING": ("ETIMEDOUT", "ERROR"),
         "STOP -> RUNNING": ("ETIMEDOUT", "ERROR"),
@@ -141,12 +194,15 @@ MATRIX = [
         "RUNNING_P2P -> STOP": ("ETIMEDOUT", "RUNNING_P2P"),
         "PRE_COPY_P2P -> STOP_COPY": ("ETIMEDOUT", "PRE_COPY_P2P")}),
     ("dead:{fn}", {
+        "RUNNING -> RUNNING_P2P": ("EIO", "RUNNING"),
+        "PRE_COPY -> PRE_COPY_P2P": ("EIO", "PRE_COPY"),
+        "RUNNING_P2P -> STOP": ("EIO", "RUNNING_P2P"),
+        "PRE_COPY_P2P -> STOP_COPY": ("EIO", "PRE_COPY_P2P"),
         "RUNNING_P2P -> RUNNING": ("EIO", "ERROR"),
         "PRE_COPY_P2P -> PRE_COPY": ("EIO", "ERROR"),
-        # It was in use when it was stopped: nothing is tried, and nothing changed.
-        "STOP -> RUNNING": ("EIO", "RUNNING_P2P"),
-        "RUNNING_P2P -> STOP": ("EIO", "ERROR"),
-        "PRE_COPY_P2P -> STOP_COPY": ("EIO", "ERROR"),
+        # Nothing is tried, and nothing changed.
+        "STOP -> RUNNING_P2P": ("EIO", "STOP"),
+        "STOP -> RUNNING": ("EIO", "STOP"),
         "STOP -> STOP_COPY": ("EIO", "STOP"),
         "write": ("ETIMEDOUT", "ERROR"),
         "RESUMING -> STOP": ("EIO", "RESUMING")}),
@@ -155,8 +211,8 @@ MATRIX = [
     # hardware are somebody else's business; with the others the kernel's QM gives no command.
     ("pf-error:0:0x1388", {}),
     ("engine-error:0:{corrected}", {}),
-    ("pf-error:0:0x6c77", {"write": ("EIO", "ERROR")}),
-    ("engine-error:0:{fatal}", {"write": ("EIO", "ERROR")}),
+    ("pf-error:0:0x6c77", STOPPED_HARDWARE),
+    ("engine-error:0:{fatal}", STOPPED_HARDWARE),
 ]
 
 
@@ -166,9 +222,6 @@ def matrix_cases(names):
         assert failures.keys() <= ARCS.keys()
         for arc, (way, command, state) in ARCS.items():
             steps = [(f"set {at}", "ok") if isinstance(at, str) else at for at in way]
-            # The pause that was begun is over, so that the fault meets this arc alone.
-            if way and str(way[-1]).endswith("P2P"):
-                steps.append(("paused", ""))
             steps.append((f"fault {fault}", ""))
             errno, after = failures.get(arc, (None, state))
             steps += [(command, f"err {errno}" if errno else "ok"), ("state", f"ok {after}")]
@@ -183,21 +236,32 @@ class Run:
         self.kind, self.function = function_of(bdf)
         self.longest = {}
         self.fault = None
+        self.timer = None
+        self.pace = {name: models.get(self.kind, name) for name in ("job-slots", "job-time-ns")}
 
     def set_fault(self, value):
         self.models.set(self.kind, "fault", value)
         self.fault = None if value == "none" else value.split(":")[0]
 
-    def await_pause(self):
-        """A drain goes on after the arc that began it."""
-        while not self.models.stats(self.kind)["functions"][self.function]["paused"]:
-            time.sleep(0.01)
+    def in_flight(self):
+        """Jobs that the function works at. What makes it go on takes a millisecond."""
+        time.sleep(0.02)
+        return self.models.stats(self.kind)["functions"][self.function]["in-flight"]
+
+    def soon(self, fault):
+        """While the next step is under way"""
+        self.timer = threading.Timer(0.1, self.set_fault, (fault,))
+        self.timer.start()
 
     def step(self, command, expected):
         if command == "clear":
             self.set_fault("none")
-        elif command == "paused":
-            self.await_pause()
+        elif command == "in-flight":
+            jobs = self.in_flight()
+            assert jobs == int(expected), f"{jobs} jobs in flight instead of {expected}"
+        elif command.startswith("soon "):
+            self.soon(command.removeprefix("soon "))
+            return
         elif command == "outside":
             sysfs_write(f"{PCI}{self.bdf}/reset", "1")
         elif command.startswith("fault "):
@@ -208,6 +272,9 @@ class Run:
         else:
             start = time.monotonic()
             self.ctl.expect(command, expected)
+            if self.timer:
+                self.timer.join()
+                self.timer = None
             if self.fault:
                 took = time.monotonic() - start
                 self.longest[self.fault] = max((took, command),
@@ -221,8 +288,13 @@ class Run:
         try:
             walk([("start", "ok")] + WORK + steps)
         finally:
+            if self.timer:
+                self.timer.join()
+                self.timer = None
             self.set_fault("none")
-            walk([("model job-slots=8", ""), ("reset", "ok"), ("state", "ok RUNNING"),
+            for name, value in self.pace.items():
+                self.models.set(self.kind, name, value)
+            walk([("reset", "ok"), ("state", "ok RUNNING"),
                   ("start", "ok")] + WORK + [("reset", "ok")])
 
 

@@ -6,6 +6,7 @@
  */
 #include <endian.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <linux/hisi_acc_mig.h>
 #include <linux/pci_regs.h>
 
@@ -381,6 +382,84 @@ MIG_TEST_F(acc, all_ones)
 	}
 }
 
+/* A guest that does to its function whatever makes a paused one go on, as long as it can */
+struct hostile {
+	struct hacc *a;
+	_Atomic bool end;
+};
+
+static void *resist(void *arg)
+{
+	struct hostile *h = arg;
+
+	while (!atomic_load(&h->end)) {
+		if (sigsetjmp(mig_on_sigbus, 1)) {
+			sched_yield();
+			continue;
+		}
+		hacc_write(h->a, HACC_REG_MSG_MASK, 0);
+		hacc_restart(h->a);
+	}
+	return NULL;
+}
+
+/* It never outlasts the arc to STOP, by whichever way. */
+MIG_TEST_F(acc, hostile_until_stopped)
+{
+	static const __u32 routes[][3] = {
+		{ ST(STOP) },
+		{ ST(RUNNING_P2P), ST(STOP) },
+		{ ST(STOP), ST(STOP_COPY) },
+		{ ST(PRE_COPY), ST(STOP_COPY) },
+		{ ST(PRE_COPY), ST(PRE_COPY_P2P), ST(STOP_COPY) },
+	};
+	struct hostile h = { .a = &self->a };
+	pthread_t thread;
+
+	ASSERT_EQ(0, mig_catch_sigbus());
+	ASSERT_EQ(0, hacc_start(&self->a));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, resist, &h));
+	for (int i = 0; i < 3; i++) {
+		for (size_t r = 0; r < ARRAY_SIZE(routes); r++) {
+			__u8 *copy;
+
+			ASSERT_LT(0, hacc_post_all(&self->a, JOBS));
+			for (int n = 0; n < 3 && routes[r][n]; n++)
+				ASSERT_EQ(0, mig_set(self->src, routes[r][n], NULL));
+			ASSERT_EQ(0, hmig_freeze(&self->a, &copy));
+			usleep(100000);
+			EXPECT_EQ(0, hmig_frozen(&self->a, copy)) TH_LOG("route %zu", r);
+			ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
+			EXPECT_EQ(0, hacc_settle(&self->a));
+		}
+	}
+	atomic_store(&h.end, true);
+	pthread_join(thread, NULL);
+	GOES_ON();
+}
+
+/*
+ * A driver that was unloaded leaves the addresses of its tables in the function. Their memory is
+ * another's by now, and looks like a queue with jobs.
+ */
+MIG_TEST_F(acc, unloaded_driver)
+{
+	ASSERT_EQ(0, hacc_start(&self->a));
+	ASSERT_EQ(0, hacc_work(&self->a, 5));
+	ASSERT_EQ(0, hacc_restart(&self->a));
+	hacc_stop(&self->a);
+	for (int i = 0; i < 4; i++) {
+		__u8 *copy;
+
+		ASSERT_EQ(0, mig_set(self->src, i & 1 ? ST(RUNNING_P2P) : ST(STOP), NULL));
+		hacc_forge(&self->a, 3);
+		ASSERT_EQ(0, hmig_freeze(&self->a, &copy));
+		ASSERT_EQ(0, mig_set(self->src, ST(RUNNING), NULL));
+		usleep(100000);
+		EXPECT_EQ(0, hmig_frozen(&self->a, copy));
+	}
+}
+
 /* One migration, with so many jobs done on each queue before, and so many posted. */
 #define MIGRATE(how, jobs_before, pending)						\
 	do {										\
@@ -465,11 +544,13 @@ MIG_TEST_F(acc, migrate_in_small_pieces)
 	MIGRATE(&odd, 5, JOBS);
 }
 
-/* There and back and there: each migration starts from what the last one made. */
+/* There and back and there: each migration starts from what the last one made. $HISI_ACC_ROUNDS */
 MIG_TEST_F(acc, migrate_again_and_again)
 {
+	const char *rounds = getenv("HISI_ACC_ROUNDS");
+
 	ASSERT_EQ(0, hacc_start(&self->a));
-	for (int i = 0; i < 6; i++)
+	for (int i = 0; i < (rounds ? atoi(rounds) : 6); i++)
 		MIGRATE(i % 3 ? &precopy : &direct, 7, JOBS);
 }
 

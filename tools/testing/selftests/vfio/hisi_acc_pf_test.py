@@ -1,19 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""What becomes of a VF under hisi_vfio_pci when its PF is reset, unbound, or takes its VFs away.
+"""What becomes of a VF under hisi_vfio_pci when its PF is reset, administered, unbound, or takes its
+VFs away.
 
-    hisi_acc_pf_test.py BDF [-m group|cdev] [-t TEST | -x TEST]
+    hisi_acc_pf_test.py BDF [-m group|cdev] [-t TEST]... [-x TEST]...
 
 BDF is a VF of a HiSilicon accelerator. The PF's VFs are removed and made again. Output is TAP.
 """
 
+import errno
+import glob
 import os
+import subprocess
 import sys
 import tempfile
 import threading
+import time
 
-from hisi_ctl import (DRIVER, PCI, Ctl, arguments, bind, create_vfs, pf_of, sysfs_read,
-                      sysfs_write, tap)
+from hisi_ctl import (DRIVER, HERE, PCI, Ctl, Storm, arguments, bind, create_vfs, pf_of,
+                      sysfs_read, sysfs_write, tap)
 
 
 class Background:
@@ -60,6 +65,9 @@ class Function:
     def attribute(self, name):
         return sysfs_read(f"{PCI}{self.bdf}/vfio_pci_mig/{name}")
 
+    def debug(self, name):
+        return sysfs_read(f"/sys/kernel/debug/vfio-pci-mig/{self.bdf}/{name}")
+
     def close(self):
         if self.ctl:
             ctl, self.ctl = self.ctl, None
@@ -79,7 +87,10 @@ class Function:
         self.bind()
 
 
-LOAD = ["set STOP_COPY", "read {file}", "set STOP", "set RESUMING", "write {file}"]
+SAVE = ["set STOP_COPY", "read {file}", "set STOP"]
+LOAD = SAVE + ["set RESUMING", "write {file}"]
+# Function registers: the source of PF messages
+MESSAGE_SOURCE = 0x20
 
 # What follows a reset of the PF: each VF was reset with it, and nobody is told. (What was done
 # before it, what is asked after it.)
@@ -94,23 +105,36 @@ PF_RESETS = {
         ("set STOP", "err EIO"), ("state", "ok ERROR")]),
     "loaded and stopped before it": (LOAD + ["set STOP"], [
         ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
+    # The PF's messages about its reset are not for the guest that arrives.
+    "loaded after it": (SAVE + ["reset", "set RESUMING"], [
+        ("write {file}", "ok"), ("set RUNNING", "ok"), (f"peek {MESSAGE_SOURCE}", "ok 0x0"),
+        ("post 5", "ok"), ("wait", "ok")]),
 }
 
 
-def arcs_during(function, reset):
-    """An arc that finds the PF being reset fails at once, and the state is still the device's."""
-    refused = 0
+def arcs_during(busy, idle, reset):
+    """
+    An arc that finds the PF being reset fails with EBUSY, and the state is still the device's. A
+    reset of the VF waits, and gives up without having touched it.
+    """
+    refused = waited = 0
     while reset.thread.is_alive():
-        answer = function.ctl.ask("set STOP")
-        if answer.startswith("ok"):
-            answer = function.ctl.ask("set RUNNING")
-        if answer.startswith("ok"):
+        answer = idle.ctl.ask("set STOP")
+        if answer.startswith("err"):
+            assert answer.startswith("err EBUSY"), answer
+            idle.walk([("state", "ok RUNNING")])
+            refused += 1
+        else:
+            # What is not in use loses nothing by the reset of its PF.
+            answer = idle.ctl.ask("set RUNNING")
+            assert answer.startswith(("ok", "err EBUSY")), answer
+        if idle.ctl.ask("state") != "ok RUNNING":
             continue
-        assert answer.startswith(("err EBUSY", "err EIO")), answer
-        refused += 1
-        if function.ctl.ask("state").startswith("ok ERROR"):
-            function.walk([("reset", "ok")])
-    assert refused, "nothing was refused"
+        answer = busy.ctl.ask("reset")
+        assert answer.startswith(("ok", "err ETIMEDOUT")), answer
+        waited += answer.startswith("err")
+    assert refused, "no arc was refused"
+    assert waited, "no reset had to wait"
 
 
 def pf_reset(first, scratch):
@@ -119,22 +143,24 @@ def pf_reset(first, scratch):
     than a minute, and there are none.
     """
     first.close()
-    functions = [Function(vf, first.mode) for vf in create_vfs(first.pf, len(PF_RESETS) + 1)]
-    busy = functions[-1]
+    functions = [Function(vf, first.mode) for vf in create_vfs(first.pf, len(PF_RESETS) + 2)]
+    busy, idle = functions[-2:]
     failed = []
     try:
         for function in functions:
             function.bind()
             function.open()
+        idle.walk([("reset", "ok")])
         for function, (way, _) in zip(functions, PF_RESETS.values()):
             stream = f"{scratch}/{function.bdf}"
             function.walk([(step.format(file=stream), "ok") for step in way])
         reset = Background(f"{PCI}{first.pf}/reset", "1")
-        arcs_during(busy, reset)
+        arcs_during(busy, idle, reset)
         reset.finish()
         for function, (name, (_, after)) in zip(functions, PF_RESETS.items()):
+            stream = f"{scratch}/{function.bdf}"
             try:
-                function.walk(after)
+                function.walk([(step.format(file=stream), answer) for step, answer in after])
             except AssertionError as error:
                 failed.append(f"{name}: {error}")
         for function in functions:
@@ -146,9 +172,118 @@ def pf_reset(first, scratch):
     assert not failed, "; ".join(failed)
 
 
+class Meanwhile:
+    """What others do to the PF, again and again while a test runs; each has to have been done."""
+
+    def __init__(self, **acts):
+        self.storms = {name: Storm(act) for name, act in acts.items()}
+
+    def __enter__(self):
+        for storm in self.storms.values():
+            storm.start()
+
+    def __exit__(self, *error):
+        for name, storm in self.storms.items():
+            storm.over = True
+            storm.join()
+            if storm.error:
+                raise storm.error
+            print(f"# {name}: {dict(storm.outcomes)}")
+            assert error[0] or storm.outcomes["done"], f"{name} was never done"
+
+
+def tried(act):
+    """The PF's driver refuses some of it while it is at something else, and says EAGAIN."""
+    def attempt():
+        try:
+            act()
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EBUSY, errno.EINVAL):
+                raise
+            return errno.errorcode[error.errno]
+        return "done"
+    return attempt
+
+
+def administration(pf, vf):
+    """All that takes the PF's busy bit or its locks, but for a reset of the PF"""
+    debugfs = next(path for path in glob.glob(f"/sys/kernel/debug/*/{pf}") if "vfio" not in path)
+    files = [path for path in glob.glob(f"{debugfs}/**", recursive=True)
+             if os.path.isfile(path) and os.access(path, os.R_OK)]
+
+    def read_debugfs():
+        for path in files:
+            try:
+                sysfs_read(path)
+            except (OSError, UnicodeDecodeError):
+                pass
+
+    def power():
+        for policy in ("auto", "on"):
+            sysfs_write(f"{PCI}{pf}/power/control", policy)
+
+    return {
+        "alg_qos read": tried(lambda: sysfs_read(f"{debugfs}/alg_qos")),
+        "alg_qos written": tried(lambda: sysfs_write(f"{debugfs}/alg_qos", f"{vf} 1000")),
+        "debugfs read": tried(read_debugfs),
+        "power management": tried(power),
+    }
+
+
+def migrations(function, target, count):
+    """With work, by the test for that; a failed arc, a lost or a wrong job fails it."""
+    subprocess.run([os.path.join(HERE, "hisi_acc_mig_test"), "-m", function.mode, "-t",
+                    "migrate_again_and_again", function.bdf, target], check=True,
+                   env=os.environ | {"HISI_ACC_ROUNDS": str(count)})
+
+
+def administered(function, scratch):
+    """Nothing that an administrator does to the PF fails a migration, or any arc from any state."""
+    other, = (vf for vf in create_vfs(function.pf, 2) if vf != function.bdf)
+    function.bind()
+    bind(other, DRIVER)
+    with Meanwhile(**administration(function.pf, function.bdf)):
+        migrations(function, other, 20)
+        function.open()
+        for _ in range(5):
+            function.walk([(f"set {state}", "ok") for state in (
+                "RUNNING_P2P", "STOP", "RUNNING_P2P", "RUNNING", "PRE_COPY", "PRE_COPY_P2P", "STOP_COPY",
+                "STOP", "RUNNING")] + [("post 5", "ok"), ("wait", "ok")])
+        # While it rests in a state, too
+        for state in ("RUNNING_P2P", "STOP", "PRE_COPY_P2P", "STOP_COPY"):
+            function.walk([(f"set {state}", "ok")])
+            time.sleep(1)
+            function.walk([("set RUNNING", "ok"), ("post 5", "ok"), ("wait", "ok")])
+
+
+def sibling_resets(function, driver, count):
+    """Another VF of the PF is reset without pause by its user, and by its own driver."""
+    vfs = create_vfs(function.pf, 3)
+    sibling, other = [vf for vf in vfs if vf != function.bdf]
+    function.bind()
+    bind(other, DRIVER)
+    bind(sibling, driver)
+    ctl = Ctl(sibling, function.mode, "vfio_mig_ctl")
+    try:
+        with Meanwhile(resets=lambda: "done" if ctl.ask("reset").startswith("ok") else "failed"):
+            migrations(function, other, count)
+    finally:
+        ctl.close()
+
+
+def sibling_of_ours_resets(function, scratch):
+    """A sibling's reset is no business of this VF's."""
+    sibling_resets(function, DRIVER, 20)
+
+
+def sibling_of_the_kernels_resets(function, scratch):
+    """The kernel's driver holds the PF's busy bit while it resets a VF."""
+    sibling_resets(function, "hisi_acc_vfio_pci", 50)
+
+
 def data_fd_outlives_all(function, scratch):
     """Device closed, driver unbound, VF gone: a data fd answers ENODEV."""
-    ended = [("read /dev/null", "err ENODEV"), ("precopy", "err ENODEV")]
+    ended = [("read /dev/null", "err ENODEV"), ("precopy", "err EINVAL")]
     # A guest's mapping of the BAR would keep the device open.
     function.ctl = Ctl(function.bdf, function.mode, "vfio_mig_ctl")
     function.walk([("set PRE_COPY", "ok"), ("close", "ok")] + ended)
@@ -186,28 +321,29 @@ def pf_unbound(function, scratch):
 def attributes(function, scratch):
     """sysfs tells what is so, without asking the device."""
     assert function.attribute("supported") == "1"
-    assert function.attribute("reason") == ""
-    assert function.attribute("mode") in ("the VF's own BAR", "a window of the PF's BAR")
+    assert function.attribute("reason") == "none"
+    assert function.attribute("controls") in ("vf", "pf")
     assert function.attribute("state") == "closed"
+    assert function.attribute("reset_pending") == "0"
     function.open()
     assert function.attribute("state") == "RUNNING"
     for state in ("PRE_COPY", "PRE_COPY_P2P", "STOP_COPY", "STOP", "RESUMING"):
         function.walk([(f"set {state}", "ok")])
         assert function.attribute("state") == state, state
-        last = function.attribute("last_arc").split()
+        last = function.debug("last_arc").split()
         assert last[1:3] == [state, "0"] and int(last[3]) > 0, last
     function.walk([("set STOP", "err EINVAL")])
-    assert function.attribute("last_arc").split()[:3] == ["RESUMING", "STOP", "-22"]
+    assert function.debug("last_arc").split()[:3] == ["RESUMING", "STOP", "-22"]
     sysfs_write(f"{PCI}{function.bdf}/reset", "1")
-    assert function.attribute("state") == "RESUMING reset"
+    assert function.attribute("state") == "RESUMING"
+    assert function.attribute("reset_pending") == "1"
     function.works()
     assert function.attribute("state") == "RUNNING"
+    assert function.attribute("reset_pending") == "0"
 
-    debugfs = f"/sys/kernel/debug/vfio/{function.bdf}/mig_stats"
-    if os.path.exists("/sys/kernel/debug/vfio"):
-        stats = dict(line.split(" ", 1) for line in sysfs_read(debugfs).splitlines())
-        assert int(stats["arcs"]) >= 6 and int(stats["resets"]) >= 2, stats
-        assert stats["save"].startswith("calls 1 failures 0 max_ns "), stats
+    stats = dict(line.split(" ", 1) for line in function.debug("stats").splitlines())
+    assert int(stats["arcs"]) >= 6 and int(stats["resets"]) >= 2, stats
+    assert stats["save"].startswith("calls 1 failures 0 max_ns "), stats
 
 
 def trace_points(function, scratch):
@@ -236,17 +372,19 @@ def run(test, function):
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("-t", dest="only", help="only this test")
-    parser.add_argument("-x", dest="without", help="all tests but this one")
+    parser.add_argument("-t", dest="only", action="append", default=[], help="only this test")
+    parser.add_argument("-x", dest="without", action="append", default=[],
+                        help="all tests but this one")
     args = parser.parse_args()
 
-    tests = {test.__name__: test for test in (attributes, trace_points, pf_reset,
-                                              data_fd_outlives_all, vfs_removed, pf_unbound)}
-    if not {args.only, args.without} <= {None, *tests}:
+    tests = {test.__name__: test for test in (
+        attributes, trace_points, pf_reset, administered, sibling_of_ours_resets,
+        sibling_of_the_kernels_resets, data_fd_outlives_all, vfs_removed, pf_unbound)}
+    if not {*args.only, *args.without} <= tests.keys():
         parser.error(f"the tests are {', '.join(tests)}")
     function = Function(args.bdf, args.mode)
     return tap([(name, lambda test=test: run(test, function)) for name, test in tests.items()
-                if args.only in (None, name) and args.without != name])
+                if name in (args.only or tests) and name not in args.without])
 
 
 if __name__ == "__main__":

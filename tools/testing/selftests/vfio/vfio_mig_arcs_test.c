@@ -3,11 +3,20 @@
  * The migration states of a VFIO device: every pair of states, the fds they return, what closing
  * and resetting does in each state. Knows no device: what it saves, it loads into the same device.
  */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/ioctl.h>
 
 #include "lib/mig_test.h"
 
 #define ST(name)	VFIO_DEVICE_STATE_##name
+
+/* Arcs while something else happens to the device */
+struct racer {
+	struct vdev *dev;
+	__u32 flags;
+	_Atomic bool end;
+};
 
 FIXTURE(arcs)
 {
@@ -254,6 +263,50 @@ MIG_TEST_F(arcs, hot_reset_in_every_state)
 		mig_close_fd(fd);
 		EXPECT_EQ(0, leave(&self->dev)) ABOUT(state, ST(RUNNING));
 	}
+}
+
+static void *walk_arcs(void *arg)
+{
+	struct racer *r = arg;
+
+	while (!atomic_load(&r->end))
+		for (__u32 state = 0; state < VFIO_DEVICE_STATE_NR; state++)
+			if (mig_state_offered(state, r->flags))
+				mig_set(r->dev, state, NULL);
+	return NULL;
+}
+
+/* The user resets the device amid its own arcs: a reset that succeeds never leaves ERROR. */
+static void check_reset_amid_arcs(struct __test_metadata *_metadata, FIXTURE_DATA(arcs) *self,
+				  int (*reset)(struct vdev *d))
+{
+	struct racer racer = { .dev = &self->dev, .flags = self->flags };
+	pthread_t thread;
+
+	ASSERT_EQ(0, pthread_create(&thread, NULL, walk_arcs, &racer));
+	for (int i = 0; i < 100; i++) {
+		EXPECT_EQ(0, reset(&self->dev));
+		EXPECT_NE(ST(ERROR), state_of(&self->dev)) {
+			TH_LOG("after reset %d", i);
+			break;
+		}
+	}
+	atomic_store(&racer.end, true);
+	pthread_join(thread, NULL);
+	ASSERT_EQ(0, reset(&self->dev));
+	EXPECT_EQ(ST(RUNNING), state_of(&self->dev));
+	EXPECT_EQ(0, mig_set(&self->dev, ST(STOP), NULL));
+	EXPECT_EQ(0, mig_set(&self->dev, ST(RUNNING), NULL));
+}
+
+MIG_TEST_F(arcs, reset_amid_arcs)
+{
+	check_reset_amid_arcs(_metadata, self, vdev_reset);
+}
+
+MIG_TEST_F(arcs, flr_amid_arcs)
+{
+	check_reset_amid_arcs(_metadata, self, vdev_flr);
 }
 
 /*

@@ -13,6 +13,8 @@
 
 #include "hisi_engine.h"
 
+#define REG_WB_START		0x204
+#define REG_WB_DONE		0x208
 #define REG_MAILBOX		0x300
 #define   MB_BUSY		(1u << 13)
 #define   MB_READ		(1u << 14)
@@ -341,6 +343,28 @@ void hacc_stop(struct hacc *a)
 	hacc_write(a, HACC_REG_EQ_MASK, 1);
 	hacc_write(a, HACC_REG_AEQ_MASK, 1);
 	hacc_write(a, HACC_REG_VF_STATE, 1);
+}
+
+void hacc_forge(struct hacc *a, unsigned int jobs)
+{
+	for (unsigned int i = 0; i < a->cfg.queues; i++) {
+		__u16 *sqc = (__u16 *)(a->tables + a->q[i].qn * CTX_SIZE);
+
+		sqc[1] = (sqc[0] + jobs) % a->cfg.depth;
+	}
+}
+
+int hacc_restart(struct hacc *a)
+{
+	time_t limit = seconds() + HUNG_SECONDS;
+
+	hacc_write(a, REG_WB_START, 1);
+	while (!(hacc_read(a, REG_WB_DONE) & 1))
+		if (seconds() > limit)
+			return complain(ETIMEDOUT, "the caches were not written back");
+	for (unsigned int i = 0; i < a->cfg.queues; i++)
+		doorbell(a, DB_SQ, a->q[i].qn, 0, 1);
+	return 0;
 }
 
 int hacc_irqs_on(struct hacc *a)

@@ -85,6 +85,8 @@ int hacc_attach(struct hacc *a, struct vdev *dev);
 /* What a driver does at probe, up to "ready"; and at removal. */
 int hacc_start(struct hacc *a);
 void hacc_stop(struct hacc *a);
+/* What the host does to a paused function, and a hostile guest can do, too */
+int hacc_restart(struct hacc *a);
 
 /* MSI through eventfds (a->irq); they are the attached VF's. */
 int hacc_irqs_on(struct hacc *a);
@@ -103,6 +105,9 @@ int hacc_reap(struct hacc *a);
 int hacc_settle(struct hacc *a);
 /* Posts and settles until each queue has done so many jobs more. */
 int hacc_work(struct hacc *a, unsigned int jobs);
+
+/* Makes the contexts in the queues' tables look as if there were so many jobs more. */
+void hacc_forge(struct hacc *a, unsigned int jobs);
 
 /* By memory alone, so also when the VF must not be touched. */
 unsigned int hacc_unfinished(const struct hacc *a);	/* posted, and no completion in memory */

@@ -210,20 +210,44 @@ int vdev_config_read16(struct vdev *d, unsigned int where, __u16 *value)
 	return config_access(d, where, value, false);
 }
 
+static int find_capability(struct vdev *d, __u8 id, __u16 *where)
+{
+	__u16 cap;
+	int ret;
+
+	ret = vdev_config_read16(d, PCI_CAPABILITY_LIST, where);
+	for (*where &= 0xff; !ret && *where; *where = cap >> 8) {
+		ret = vdev_config_read16(d, *where, &cap);
+		if (ret || (cap & 0xff) == id)
+			return ret;
+	}
+	return ret ?: -ENOTTY;
+}
+
+/* By configuration space, as a guest does it; -ENOTTY if the device cannot. */
+int vdev_flr(struct vdev *d)
+{
+	__u16 where, cap, ctl;
+	int ret;
+
+	ret = find_capability(d, PCI_CAP_ID_EXP, &where);
+	if (!ret)
+		ret = vdev_config_read16(d, where + PCI_EXP_DEVCAP + 2, &cap);
+	if (!ret && !(cap & PCI_EXP_DEVCAP_FLR >> 16))
+		ret = -ENOTTY;
+	if (!ret)
+		ret = vdev_config_read16(d, where + PCI_EXP_DEVCTL, &ctl);
+	return ret ?: vdev_config_write16(d, where + PCI_EXP_DEVCTL,
+					  ctl | PCI_EXP_DEVCTL_BCR_FLR);
+}
+
 /* To D3hot, as a guest does it; -ENOTTY if the device has no power management. */
 int vdev_sleep(struct vdev *d)
 {
-	__u16 where, cap, pmcsr;
+	__u16 where, pmcsr;
 	int ret;
 
-	ret = vdev_config_read16(d, PCI_CAPABILITY_LIST, &where);
-	for (where &= 0xff; !ret && where; where = cap >> 8) {
-		ret = vdev_config_read16(d, where, &cap);
-		if (ret || (cap & 0xff) == PCI_CAP_ID_PM)
-			break;
-	}
-	if (!ret && !where)
-		ret = -ENOTTY;
+	ret = find_capability(d, PCI_CAP_ID_PM, &where);
 	if (!ret)
 		ret = vdev_config_read16(d, where + PCI_PM_CTRL, &pmcsr);
 	if (!ret)

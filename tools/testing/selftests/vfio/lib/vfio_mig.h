@@ -37,6 +37,7 @@ int vdev_open(struct vdev *d, const char *bdf, enum vdev_mode mode);
 void vdev_close(struct vdev *d);
 int vdev_reset(struct vdev *d);
 int vdev_hot_reset(struct vdev *d);
+int vdev_flr(struct vdev *d);
 int vdev_reset_from_outside(struct vdev *d);
 int vdev_map_dma(struct vdev *d, void *va, size_t len, __u64 iova);
 int vdev_region(struct vdev *d, unsigned int index, struct vfio_region_info *info);
