@@ -14,7 +14,7 @@ VFIO_MIG_TOOLS := vfio_mig_ctl
 # The mailbox of the HiSilicon accelerators wants an arm64 instruction.
 ifneq ($(filter aarch64%,$(shell $(CC) $(CFLAGS) -dumpmachine)),)
 VFIO_MIG_LIB += lib/hisi_acc lib/hisi_zip lib/hisi_inflate lib/hisi_sec lib/hisi_hpre lib/hisi_migrate
-VFIO_MIG_TESTS += hisi_acc_mig_test hisi_acc_interop_test
+VFIO_MIG_TESTS += hisi_acc_mig_test hisi_acc_interop_test hisi_acc_silicon_test
 VFIO_MIG_TOOLS += hisi_acc_ctl
 endif
 
@@ -36,7 +36,7 @@ VFIO_MIG_O := $(VFIO_MIG_LIB_O) $(VFIO_MIG_BINS:$(OUTPUT)/%=$(VFIO_MIG_OUT)/%.o)
 TEST_GEN_PROGS += $(VFIO_MIG_TESTS:%=$(OUTPUT)/%)
 TEST_GEN_PROGS_EXTENDED += $(VFIO_MIG_TOOLS:%=$(OUTPUT)/%)
 VFIO_MIG_SCRIPTS := hisi_acc_corpus.py hisi_acc_cost.py hisi_acc_model.py hisi_acc_offer_test.py hisi_acc_fault_test.py \
-	hisi_acc_pf_test.py hisi_ctl.py vfio_group_test.py vfio_open.py vfio_token_test.py \
+	hisi_acc_pf_test.py hisi_acc_silicon_test.py hisi_ctl.py vfio_group_test.py vfio_open.py vfio_token_test.py \
 	vfioctl_stream_test.py vfioctl_test.py vfioctl_watch_test.py
 TEST_FILES += $(VFIO_MIG_SCRIPTS)
 EXTRA_CLEAN += $(VFIO_MIG_OUT)

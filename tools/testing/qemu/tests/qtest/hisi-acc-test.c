@@ -152,23 +152,47 @@ static uint64_t mailbox(Acc *a, uint64_t base, unsigned opcode, bool read,
 
 /* -------------------------------------------------- QMP */
 
-static void set(Acc *a, const char *property, const char *json)
+/* Whether the device takes the value */
+static bool try_set(Acc *a, const char *property, const char *json)
 {
     QDict *rsp = qtest_qmp(
         a->qts,
         "{'execute': 'qom-set', 'arguments': {"
         "'path': '/machine/peripheral/acc0', 'property': %s, 'value': %p}}",
         property, qobject_from_json(json, &error_abort));
+    bool taken = qdict_haskey(rsp, "return");
 
-    g_assert(qdict_haskey(rsp, "return"));
+    qobject_unref(rsp);
+    return taken;
+}
+
+static void set(Acc *a, const char *property, const char *json)
+{
+    g_assert_true(try_set(a, property, json));
+}
+
+static QDict *get(Acc *a, const char *property)
+{
+    QDict *rsp = qtest_qmp(
+        a->qts, "{'execute': 'qom-get', 'arguments': {"
+                "'path': '/machine/peripheral/acc0', 'property': %s}}",
+        property);
+
+    g_assert_true(qdict_haskey(rsp, "return"));
+    return rsp;
+}
+
+static void check_text(Acc *a, const char *property, const char *want)
+{
+    QDict *rsp = get(a, property);
+
+    g_assert_cmpstr(qdict_get_str(rsp, "return"), ==, want);
     qobject_unref(rsp);
 }
 
 static QDict *stats(Acc *a)
 {
-    QDict *rsp = qtest_qmp(
-        a->qts, "{'execute': 'qom-get', 'arguments': {"
-                "'path': '/machine/peripheral/acc0', 'property': 'stats'}}");
+    QDict *rsp = get(a, "stats");
     QDict *d = qdict_get_qdict(rsp, "return");
 
     qobject_ref(d);
@@ -1197,6 +1221,38 @@ static void test_faults(const void *hw)
     stop(a);
 }
 
+/* Quirks add up, "none" removes all, a name that does not exist changes none */
+static void test_quirks(const void *hw)
+{
+    uint8_t data[2000];
+    Acc *a = start_vf(hw, data, sizeof(data));
+    uint64_t src = controls(a, 1);
+
+    check_text(a, "quirk", "none");
+    set(a, "quirk", "'tables-read-zero'");
+    set(a, "quirk", "'wb-done-writable'");
+    check_text(a, "quirk", "tables-read-zero wb-done-writable");
+    g_assert_false(try_set(a, "quirk", "'tables-read-one'"));
+    check_text(a, "quirk", "tables-read-zero wb-done-writable");
+
+    g_assert_cmphex(mailbox(a, src, MB_SQC_BT, true, 0, 0), ==, 0);
+    wr(a, page(1) + 0x208, 0xffffffff);
+    g_assert_cmphex(rd(a, src + 0x208), ==, 0xffffffff);
+    g_assert_cmphex(rd(a, page(2) + 0x208), ==, 1);
+    /* what violates the protocol by a quirk does not count */
+    mailbox_start(a, src, MB_PAUSE, false, 0, 0);
+    mailbox(a, src, MB_SQC, true, COMPRESS, CONTEXT);
+    g_assert_cmpint(violations(a, NULL), ==, 0);
+
+    set(a, "quirk", "'none'");
+    check_text(a, "quirk", "none");
+    g_assert_cmphex(mailbox(a, src, MB_SQC_BT, true, 0, 0), ==, SQC_BT);
+    g_assert_cmphex(rd(a, src + 0x208), ==, 1);
+    mailbox(a, src, MB_SQC, true, COMPRESS, CONTEXT);
+    g_assert_cmpint(violations(a, "dma-after-pause"), ==, 1);
+    stop(a);
+}
+
 /* -------------------------------------------------- SEC */
 
 enum { SEC_ECB = 0, SEC_CBC = 1, SEC_CTR = 4, SEC_CCM, SEC_GCM, SEC_XTS };
@@ -1780,6 +1836,7 @@ int main(int argc, char **argv)
         { "reload", test_reload },
         { "violations", test_violations },
         { "faults", test_faults },
+        { "quirks", test_quirks },
         { "sec/vectors", test_sec_vectors },
         { "sec/malformed", test_sec_malformed },
         { "hpre/vectors", test_hpre_vectors },

@@ -13,26 +13,17 @@
 
 #include "hisi_engine.h"
 
-#define REG_WB_START		0x204
-#define REG_WB_DONE		0x208
 #define REG_MAILBOX		0x300
 #define   MB_BUSY		(1u << 13)
-#define   MB_READ		(1u << 14)
 #define   MB_STATUS(word)	((word) >> 9 & 0xf)
 #define REG_DB_SQ_CQ		0x1000
 #define REG_DB_EQ_AEQ		0x2000
 #define REG_CAPS		0x3100
 #define   CAP_MESSAGES		(1u << 11)
 #define   CAP_PREFETCH		(1u << 14)
-#define REG_MSG_SOURCE		0x20
-
-enum { MB_SQC, MB_CQC, MB_EQC, MB_AEQC, MB_SQC_BT, MB_CQC_BT, MB_SQC_VFT };
-enum { DB_SQ, DB_CQ, DB_EQ, DB_AEQ };
 
 #define SQE_MAX			128	/* of all kinds */
 #define CQE_SIZE		16
-#define CTX_SIZE		32
-#define MAX_VF_QUEUES		1024
 #define AEQ_DEPTH		64
 #define POISON			0xa5
 
@@ -87,10 +78,10 @@ void hacc_write(struct hacc *a, unsigned int reg, __u32 value)
 	*(volatile __u32 *)(a->regs + reg) = value;
 }
 
-static void doorbell(struct hacc *a, unsigned int cmd, unsigned int qn, unsigned int index,
-		     unsigned int priority)
+void hacc_doorbell(struct hacc *a, unsigned int cmd, unsigned int qn, unsigned int index,
+		   unsigned int priority)
 {
-	unsigned int reg = cmd < DB_EQ ? REG_DB_SQ_CQ : REG_DB_EQ_AEQ;
+	unsigned int reg = cmd < HACC_DB_EQ ? REG_DB_SQ_CQ : REG_DB_EQ_AEQ;
 
 	write_barrier();
 	*(volatile __u64 *)(a->regs + reg) =
@@ -120,8 +111,8 @@ static time_t seconds(void)
 	return now.tv_sec;
 }
 
-static int mailbox(struct hacc *a, unsigned int opcode, unsigned int flags, unsigned int queue,
-		   __u64 *data)
+int hacc_mailbox(struct hacc *a, unsigned int opcode, unsigned int flags, unsigned int queue,
+		 __u64 *data)
 {
 	time_t limit = seconds() + HUNG_SECONDS;
 	__u64 low, high;
@@ -141,7 +132,7 @@ static int mailbox(struct hacc *a, unsigned int opcode, unsigned int flags, unsi
 
 static int mailbox_write(struct hacc *a, unsigned int opcode, unsigned int queue, __u64 data)
 {
-	return mailbox(a, opcode, 0, queue, &data);
+	return hacc_mailbox(a, opcode, 0, queue, &data);
 }
 
 __u64 hacc_iova(const struct hacc *a, const volatile void *p)
@@ -171,10 +162,10 @@ int hacc_create(struct hacc *a, const struct hacc_config *cfg)
 	if (a->mem == MAP_FAILED)
 		return -ENOMEM;
 
-	a->ctx = take(a, CTX_SIZE);
-	a->tables = take(a, 2 * MAX_VF_QUEUES * CTX_SIZE);
+	a->ctx = take(a, HACC_CTX_SIZE);
+	a->tables = take(a, 2 * HACC_MAX_VF_QUEUES * HACC_CTX_SIZE);
 	a->sqc_table = hacc_iova(a, a->tables);
-	a->cqc_table = a->sqc_table + MAX_VF_QUEUES * CTX_SIZE;
+	a->cqc_table = a->sqc_table + HACC_MAX_VF_QUEUES * HACC_CTX_SIZE;
 	a->eq = take(a, 4 * cfg->eq_depth);
 	a->aeq = take(a, 4 * AEQ_DEPTH);
 	for (unsigned int i = 0; i < cfg->queues; i++) {
@@ -251,7 +242,7 @@ int hacc_attach(struct hacc *a, struct vdev *dev)
 
 static int start_queue(struct hacc *a, struct hacc_queue *q)
 {
-	__u32 sqc[CTX_SIZE / 4] = { 0 }, cqc[CTX_SIZE / 4] = { 0 };
+	__u32 sqc[HACC_CTX_SIZE / 4] = { 0 }, cqc[HACC_CTX_SIZE / 4] = { 0 };
 	unsigned int last = a->cfg.depth - 1;
 	int ret;
 
@@ -270,7 +261,7 @@ static int start_queue(struct hacc *a, struct hacc_queue *q)
 	sqc[3] = last | __builtin_ctz(a->engine->sqe_size) << 12;
 	sqc[6] = q->qn | (1u << 4 | a->engine->type[q->odd] << 8) << 16;
 	memcpy(a->ctx, sqc, sizeof(sqc));
-	ret = mailbox_write(a, MB_SQC, q->qn, hacc_iova(a, a->ctx));
+	ret = mailbox_write(a, HACC_MB_SQC, q->qn, hacc_iova(a, a->ctx));
 	if (ret)
 		return ret;
 	cqc[1] = hacc_iova(a, q->cqe);
@@ -278,13 +269,14 @@ static int start_queue(struct hacc *a, struct hacc_queue *q)
 	cqc[3] = last | 4 << 12;
 	cqc[6] = 3;					/* phase 1, event armed */
 	memcpy(a->ctx, cqc, sizeof(cqc));
-	return mailbox_write(a, MB_CQC, q->qn, hacc_iova(a, a->ctx));
+	return mailbox_write(a, HACC_MB_CQC, q->qn, hacc_iova(a, a->ctx));
 }
 
-static int start_event_queue(struct hacc *a, unsigned int opcode, const volatile __u32 *ring,
-			     unsigned int depth)
+int hacc_start_event_queue(struct hacc *a, unsigned int opcode)
 {
-	__u32 eqc[CTX_SIZE / 4] = { 0 };
+	const volatile __u32 *ring = opcode == HACC_MB_EQC ? a->eq : a->aeq;
+	unsigned int depth = opcode == HACC_MB_EQC ? a->cfg.eq_depth : AEQ_DEPTH;
+	__u32 eqc[HACC_CTX_SIZE / 4] = { 0 };
 
 	eqc[1] = hacc_iova(a, ring);
 	eqc[2] = hacc_iova(a, ring) >> 32;
@@ -296,13 +288,21 @@ static int start_event_queue(struct hacc *a, unsigned int opcode, const volatile
 	return mailbox_write(a, opcode, 0, hacc_iova(a, a->ctx));
 }
 
+/* A table of contexts is where the hardware looks for those that it has not cached. */
+int hacc_start_tables(struct hacc *a)
+{
+	int ret = mailbox_write(a, HACC_MB_SQC_BT, 0, a->sqc_table);
+
+	return ret ?: mailbox_write(a, HACC_MB_CQC_BT, 0, a->cqc_table);
+}
+
 int hacc_start(struct hacc *a)
 {
 	__u64 vft = 0;
 	__u32 caps;
 	int ret;
 
-	ret = mailbox(a, MB_SQC_VFT, MB_READ, 0, &vft);
+	ret = hacc_mailbox(a, HACC_MB_SQC_VFT, HACC_MB_READ, 0, &vft);
 	if (ret)
 		return ret;
 	a->vf_queues = (vft >> 45 & 0x3ff) + 1;
@@ -310,26 +310,24 @@ int hacc_start(struct hacc *a)
 		return complain(ENOSPC, "%s has %u queues only", a->dev->bdf, a->vf_queues);
 
 	caps = hacc_read(a, REG_CAPS);
-	if (caps & CAP_MESSAGES) {
-		hacc_write(a, REG_MSG_SOURCE, 1);
+	if (caps & CAP_MESSAGES && !a->cfg.no_messages) {
+		hacc_write(a, HACC_REG_MSG_SOURCE, 1);
 		hacc_write(a, HACC_REG_MSG_MASK, hacc_read(a, HACC_REG_MSG_MASK) & ~1u);
 	}
-	memset(a->tables, 0, 2 * MAX_VF_QUEUES * CTX_SIZE);
-	ret = start_event_queue(a, MB_EQC, a->eq, a->cfg.eq_depth);
+	memset(a->tables, 0, 2 * HACC_MAX_VF_QUEUES * HACC_CTX_SIZE);
+	ret = hacc_start_event_queue(a, HACC_MB_EQC);
 	if (!ret)
-		ret = start_event_queue(a, MB_AEQC, a->aeq, AEQ_DEPTH);
+		ret = hacc_start_event_queue(a, HACC_MB_AEQC);
 	if (!ret)
-		ret = mailbox_write(a, MB_SQC_BT, 0, a->sqc_table);
-	if (!ret)
-		ret = mailbox_write(a, MB_CQC_BT, 0, a->cqc_table);
+		ret = hacc_start_tables(a);
 	if (ret)
 		return ret;
 	a->eq_head = 0;
 	a->eq_phase = 1;
 	if (caps & CAP_PREFETCH)
 		hacc_write(a, HACC_REG_PAGE_SIZE, 0);
-	doorbell(a, DB_AEQ, 0, 0, 0);
-	doorbell(a, DB_EQ, 0, 0, 0);
+	hacc_doorbell(a, HACC_DB_AEQ, 0, 0, 0);
+	hacc_doorbell(a, HACC_DB_EQ, 0, 0, 0);
 	hacc_write(a, HACC_REG_EQ_MASK, 0);
 	hacc_write(a, HACC_REG_AEQ_MASK, 0);
 	hacc_write(a, HACC_REG_VF_STATE, 0);
@@ -348,23 +346,30 @@ void hacc_stop(struct hacc *a)
 void hacc_forge(struct hacc *a, unsigned int jobs)
 {
 	for (unsigned int i = 0; i < a->cfg.queues; i++) {
-		__u16 *sqc = (__u16 *)(a->tables + a->q[i].qn * CTX_SIZE);
+		__u16 *sqc = (__u16 *)(a->tables + a->q[i].qn * HACC_CTX_SIZE);
 
 		sqc[1] = (sqc[0] + jobs) % a->cfg.depth;
 	}
 }
 
+int hacc_writeback(struct hacc *a)
+{
+	hacc_write(a, HACC_REG_WB_START, 1);
+	for (int i = 0; i < 100; i++) {
+		if (hacc_read(a, HACC_REG_WB_DONE) & 1)
+			return 0;
+		usleep(1000);
+	}
+	return -ETIMEDOUT;
+}
+
 int hacc_restart(struct hacc *a)
 {
-	time_t limit = seconds() + HUNG_SECONDS;
+	int ret = hacc_writeback(a);
 
-	hacc_write(a, REG_WB_START, 1);
-	while (!(hacc_read(a, REG_WB_DONE) & 1))
-		if (seconds() > limit)
-			return complain(ETIMEDOUT, "the caches were not written back");
-	for (unsigned int i = 0; i < a->cfg.queues; i++)
-		doorbell(a, DB_SQ, a->q[i].qn, 0, 1);
-	return 0;
+	for (unsigned int i = 0; !ret && i < a->cfg.queues; i++)
+		hacc_doorbell(a, HACC_DB_SQ, a->q[i].qn, 0, 1);
+	return ret;
 }
 
 int hacc_irqs_on(struct hacc *a)
@@ -471,7 +476,7 @@ int hacc_post(struct hacc *a, unsigned int queue, unsigned int count)
 		q->sq_tail = (q->sq_tail + 1) % a->cfg.depth;
 		q->posted++;
 	}
-	doorbell(a, DB_SQ, q->qn, q->sq_tail, 0);
+	hacc_doorbell(a, HACC_DB_SQ, q->qn, q->sq_tail, 0);
 	return count;
 }
 
@@ -560,7 +565,7 @@ static int reap_queue(struct hacc *a, struct hacc_queue *q)
 		count++;
 	}
 	if (count)
-		doorbell(a, DB_CQ, q->qn, q->cq_head, 1);
+		hacc_doorbell(a, HACC_DB_CQ, q->qn, q->cq_head, 1);
 	return count;
 }
 
@@ -583,7 +588,7 @@ static int reap_events(struct hacc *a)
 	}
 	a->events += count;
 	if (count)
-		doorbell(a, DB_EQ, 0, a->eq_head, 0);
+		hacc_doorbell(a, HACC_DB_EQ, 0, a->eq_head, 0);
 	if (a->aeq[0] >> 16 & 1)
 		return complain(EIO, "asynchronous error event 0x%x", a->aeq[0]);
 	return count;

@@ -22,13 +22,30 @@
 #define HACC_MAX_QUEUES		16
 #define HACC_IRQS		4	/* event, asynchronous event, PF message, reserved */
 #define HACC_IRQ_EQ		0
+#define HACC_CTX_SIZE		32	/* of an entry in the tables of contexts */
+#define HACC_MAX_VF_QUEUES	1024
 
 /* Function registers that a migration has to bring along. */
 #define HACC_REG_AEQ_MASK	0x04
 #define HACC_REG_EQ_MASK	0x0c
+#define HACC_REG_MSG_SOURCE	0x20
 #define HACC_REG_MSG_MASK	0x24
 #define HACC_REG_PAGE_SIZE	0x34
 #define HACC_REG_VF_STATE	0x60
+/* The caches' writeback */
+#define HACC_REG_WB_START	0x204
+#define HACC_REG_WB_DONE	0x208
+
+/* Mailbox commands, and the flag of those that read; doorbells */
+enum {
+	HACC_MB_SQC, HACC_MB_CQC, HACC_MB_EQC, HACC_MB_AEQC, HACC_MB_SQC_BT, HACC_MB_CQC_BT,
+	HACC_MB_SQC_VFT,
+	HACC_MB_PAUSE = 0x0e,
+};
+
+#define HACC_MB_READ		(1u << 14)
+
+enum { HACC_DB_SQ, HACC_DB_CQ, HACC_DB_EQ, HACC_DB_AEQ };
 
 struct hacc_job;
 struct hacc_engine;
@@ -49,6 +66,7 @@ struct hacc_config {
 	unsigned int eq_depth;
 	unsigned int job_len;		/* bytes of plain data, at most HACC_JOB_MAX */
 	__u32 eqc_unused;		/* in the event queues' contexts, where it means nothing */
+	bool no_messages;		/* hacc_start() leaves the registers of PF messages alone */
 };
 
 #define HACC_JOB_MAX		3072
@@ -86,7 +104,11 @@ int hacc_attach(struct hacc *a, struct vdev *dev);
 int hacc_start(struct hacc *a);
 void hacc_stop(struct hacc *a);
 /* What the host does to a paused function, and a hostile guest can do, too */
+int hacc_writeback(struct hacc *a);
 int hacc_restart(struct hacc *a);
+/* Steps of hacc_start(): one of the two event queues; the tables of queue contexts */
+int hacc_start_event_queue(struct hacc *a, unsigned int opcode);
+int hacc_start_tables(struct hacc *a);
 
 /* MSI through eventfds (a->irq); they are the attached VF's. */
 int hacc_irqs_on(struct hacc *a);
@@ -115,10 +137,18 @@ unsigned int hacc_outstanding(const struct hacc *a);	/* posted, and not taken ye
 /* Has anything happened in memory that no posted job accounts for? */
 int hacc_check_memory(struct hacc *a);
 
+/* Where the VF finds something that is in the guest's memory */
+__u64 hacc_iova(const struct hacc *a, const volatile void *p);
+
 /* The PCI device ID of the kind of VF that is attached */
 __u16 hacc_id(const struct hacc *a);
 
 __u32 hacc_read(struct hacc *a, unsigned int reg);
 void hacc_write(struct hacc *a, unsigned int reg, __u32 value);
+void hacc_doorbell(struct hacc *a, unsigned int cmd, unsigned int qn, unsigned int index,
+		   unsigned int priority);
+/* *data is sent with the command, and what a command with HACC_MB_READ has read after it */
+int hacc_mailbox(struct hacc *a, unsigned int opcode, unsigned int flags, unsigned int queue,
+		 __u64 *data);
 
 #endif

@@ -37,7 +37,6 @@ extern const struct hacc_engine hacc_zip, hacc_sec, hacc_hpre;
 
 /* Prints and returns -err. */
 int complain(int err, const char *fmt, ...);
-__u64 hacc_iova(const struct hacc *a, const volatile void *p);
 /* Data for a job, different for each seed: text with repetitions near and far */
 void hacc_plain(__u32 seed, __u8 *out, unsigned int len);
 /* Is it at the destination? The same answer as check() */

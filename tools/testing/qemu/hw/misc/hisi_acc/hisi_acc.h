@@ -99,6 +99,34 @@ typedef enum HisiAccFaultKind {
 
 #define FAULT_ANY_ARG UINT32_MAX
 
+/*
+ * Ways in which real hardware might differ from this model, each against one
+ * assumption of the migration driver. They apply to all VFs of a PF.
+ */
+typedef enum HisiAccQuirk {
+    QUIRK_MASK_KEEPS_PAUSE,
+    QUIRK_RESTART_FROM_CACHE,
+    QUIRK_RESTART_TAKES_INDEX,
+    QUIRK_PAUSE_EARLY,
+    QUIRK_PAUSE_RUNS_DOORBELLS,
+    QUIRK_PAUSE_DROPS_DOORBELLS,
+    QUIRK_TABLES_KEEP_CACHES,
+    QUIRK_TABLES_READ_ZERO,
+    QUIRK_WB_DONE_WRITABLE,
+    QUIRK_RESET_KEEPS_EQC,
+    QUIRK_RESET_KEEPS_TABLES,
+    QUIRK_RESET_KEEPS_READY,
+    QUIRK_RESET_KEEPS_PAUSE,
+    QUIRK_BLANK_PAUSE_FAILS,
+    QUIRK_BLANK_WRITEBACK_WRITES,
+    QUIRK_WRITEBACK_SKIPS,
+    QUIRK_EQ_DOORBELL_SILENT,
+    QUIRK_MESSAGE_SOURCE_STICKS,
+    QUIRK_EQC_READ_ONLY,
+    QUIRK_EQC_NOT_TAKEN_OVER,
+    QUIRK_COUNT
+} HisiAccQuirk;
+
 typedef struct HisiAccFault {
     HisiAccFaultKind kind;
     unsigned fn;
@@ -222,6 +250,7 @@ struct HisiAccFn {
     bool events_withheld; /* some CQ has an event that could not be written */
     bool in_writeback;
     bool wb_pending;                /* started and not done, for the fault */
+    uint32_t wb_done;               /* what software wrote there, for a quirk */
 
     bool ifc_pending;               /* message of the PF not acknowledged */
     uint64_t ifc_to_vf, ifc_to_pf;  /* message slots of this VF */
@@ -261,6 +290,7 @@ struct HisiAccPF {
     HisiAccPause pause_policy;
     bool pause_sync;
     QTAILQ_HEAD(, HisiAccFault) faults;
+    uint32_t quirks;                /* bit n: HisiAccQuirk n */
 
     uint64_t violations[VIOLATION_COUNT];
 };
@@ -346,6 +376,7 @@ void hisi_acc_violation(HisiAccFn *fn, HisiAccViolation kind, unsigned qn,
 const HisiAccFault *hisi_acc_fault(const HisiAccFn *fn, HisiAccFaultKind kind);
 uint32_t hisi_acc_fault_bits(const HisiAccPF *pf, HisiAccFaultKind kind);
 void hisi_acc_faults_clear(HisiAccPF *pf);
+bool hisi_acc_quirk(const HisiAccFn *fn, HisiAccQuirk quirk);
 void hisi_acc_monitor_class_init(ObjectClass *klass);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * HiSilicon accelerator: what is seen and set from outside - counters,
- * violations, faults, pace
+ * violations, faults, quirks, pace
  *
  * All of it are QOM properties of the PF that work while the machine runs (QMP
  * qom-get, qom-set).
@@ -60,6 +60,30 @@ static const char *const fault_names[FAULT_COUNT] = {
     [FAULT_ENGINE_ERROR] = "engine-error",
 };
 
+static const char *const quirk_names[QUIRK_COUNT] = {
+    [QUIRK_MASK_KEEPS_PAUSE] = "mask-keeps-pause",
+    [QUIRK_RESTART_FROM_CACHE] = "restart-from-cache",
+    [QUIRK_RESTART_TAKES_INDEX] = "restart-takes-index",
+    [QUIRK_PAUSE_EARLY] = "pause-early",
+    [QUIRK_PAUSE_RUNS_DOORBELLS] = "pause-runs-doorbells",
+    [QUIRK_PAUSE_DROPS_DOORBELLS] = "pause-drops-doorbells",
+    [QUIRK_TABLES_KEEP_CACHES] = "tables-keep-caches",
+    [QUIRK_TABLES_READ_ZERO] = "tables-read-zero",
+    [QUIRK_WB_DONE_WRITABLE] = "wb-done-writable",
+    [QUIRK_RESET_KEEPS_EQC] = "reset-keeps-eqc",
+    [QUIRK_RESET_KEEPS_TABLES] = "reset-keeps-tables",
+    [QUIRK_RESET_KEEPS_READY] = "reset-keeps-ready",
+    [QUIRK_RESET_KEEPS_PAUSE] = "reset-keeps-pause",
+    [QUIRK_BLANK_PAUSE_FAILS] = "blank-pause-fails",
+    [QUIRK_BLANK_WRITEBACK_WRITES] = "blank-writeback-writes",
+    [QUIRK_WRITEBACK_SKIPS] = "writeback-skips",
+    [QUIRK_EQ_DOORBELL_SILENT] = "eq-doorbell-silent",
+    [QUIRK_MESSAGE_SOURCE_STICKS] = "message-source-sticks",
+    [QUIRK_EQC_READ_ONLY] = "eqc-read-only",
+    [QUIRK_EQC_NOT_TAKEN_OVER] = "eqc-not-taken-over",
+};
+QEMU_BUILD_BUG_ON(QUIRK_COUNT > 32);
+
 static const char *const pause_names[PAUSE_COUNT] = {
     [PAUSE_HOLD] = "hold",
     [PAUSE_DRAIN] = "drain",
@@ -82,7 +106,8 @@ static unsigned find_name(const char *const *names, unsigned n,
 void hisi_acc_violation(HisiAccFn *fn, HisiAccViolation kind, unsigned qn,
                         uint64_t detail)
 {
-    fn->pf->violations[kind]++;
+    /* With a quirk they are the hardware's, not the driver's */
+    fn->pf->violations[kind] += !fn->pf->quirks;
     trace_hisi_acc_violation(fn->id, violation_names[kind], qn, detail);
 }
 
@@ -185,6 +210,39 @@ static void set_fault(Object *obj, const char *value, Error **errp)
             hisi_acc_writeback(&pf->fn[i]);
         }
         hisi_acc_mailbox_progress(&pf->fn[i]);
+    }
+}
+
+/* -------------------------------------------------- quirks */
+
+bool hisi_acc_quirk(const HisiAccFn *fn, HisiAccQuirk quirk)
+{
+    return fn->id && (fn->pf->quirks & BIT(quirk));
+}
+
+static char *get_quirk(Object *obj, Error **errp)
+{
+    GString *s = g_string_new(NULL);
+
+    for (unsigned i = 0; i < QUIRK_COUNT; i++) {
+        if (HISI_ACC_PF(obj)->quirks & BIT(i)) {
+            g_string_append_printf(s, "%s%s", s->len ? " " : "",
+                                   quirk_names[i]);
+        }
+    }
+    return g_string_free(s->len ? s : g_string_assign(s, "none"), false);
+}
+
+static void set_quirk(Object *obj, const char *value, Error **errp)
+{
+    unsigned quirk = find_name(quirk_names, QUIRK_COUNT, value);
+
+    if (!strcmp(value, "none")) {
+        HISI_ACC_PF(obj)->quirks = 0;
+    } else if (quirk == QUIRK_COUNT) {
+        error_setg(errp, "there is no quirk \"%s\"", value);
+    } else {
+        HISI_ACC_PF(obj)->quirks |= BIT(quirk);
     }
 }
 
@@ -315,6 +373,7 @@ void hisi_acc_monitor_class_init(ObjectClass *klass)
     object_class_property_add_bool(klass, "pause-sync", get_pause_sync,
                                    set_pause_sync);
     object_class_property_add_str(klass, "fault", get_fault, set_fault);
+    object_class_property_add_str(klass, "quirk", get_quirk, set_quirk);
     object_class_property_add(klass, "stats", "any", get_stats, NULL, NULL,
                               NULL);
 }

@@ -167,6 +167,9 @@ static bool mailbox_wait_over(HisiAccFn *fn)
         if (hisi_acc_fault(fn, FAULT_PAUSE_STUCK)) {
             return false;
         }
+        if (hisi_acc_quirk(fn, QUIRK_PAUSE_EARLY)) {
+            return true;
+        }
         return fn->pf->pause_policy == PAUSE_HOLD ? !fn->in_flight
                                                   : hisi_acc_fn_idle(fn);
     default:
@@ -227,10 +230,12 @@ static void mailbox_execute(HisiAccFn *fn)
 
         if (!read) {
             *bt = addr;
+        }
+        if (!read && !hisi_acc_quirk(fn, QUIRK_TABLES_KEEP_CACHES)) {
             hisi_acc_queues_invalidate(fn, opcode == MB_SQC_BT,
                                        opcode == MB_CQC_BT);
         }
-        result = *bt;
+        result = hisi_acc_quirk(fn, QUIRK_TABLES_READ_ZERO) ? 0 : *bt;
         break;
     }
     case MB_SQC_VFT:
@@ -244,6 +249,10 @@ static void mailbox_execute(HisiAccFn *fn)
         ok = false;
         break;
     case MB_PAUSE_QM:
+        if (!fn->sqc_bt && hisi_acc_quirk(fn, QUIRK_BLANK_PAUSE_FAILS)) {
+            ok = false;
+            break;
+        }
         hisi_acc_pause(fn);
         /* fall through */
     case MB_FLUSH_QM:
@@ -333,6 +342,9 @@ static uint32_t reg_read(HisiAccFn *fn, hwaddr off, bool window)
     case QM_IFC_INT_STATUS:
         return ifc_source(fn) && !(fn->reg[QM_IFC_INT_MASK / 4] & 1);
     case QM_CACHE_WB_DONE:
+        if (fn->wb_done && hisi_acc_quirk(fn, QUIRK_WB_DONE_WRITABLE)) {
+            return fn->wb_done;
+        }
         return !fn->wb_pending || !hisi_acc_fault(fn, FAULT_WRITEBACK_STUCK);
     case QM_MAILBOX ... QM_MAILBOX_END - 1:
         return mailbox_read(fn, (off - QM_MAILBOX) / 4);
@@ -352,12 +364,15 @@ static void reg_write(HisiAccFn *fn, hwaddr off, uint32_t val, bool window)
     uint32_t *p = migration_dword(fn, off, window, &which, &dw);
 
     if (p) {
+        if (hisi_acc_quirk(fn, QUIRK_EQC_READ_ONLY)) {
+            return;
+        }
         *p = val;
         /*
          * The last dword completes the context. Whether it was signalled does
          * not migrate.
          */
-        if (dw == 6) {
+        if (dw == 6 && !hisi_acc_quirk(fn, QUIRK_EQC_NOT_TAKEN_OVER)) {
             fn->eq[which].ctx.valid = fn->eq[which].ctx.dw[1] ||
                                       fn->eq[which].ctx.dw[2];
             fn->eq[which].signalled = false;
@@ -372,7 +387,9 @@ static void reg_write(HisiAccFn *fn, hwaddr off, uint32_t val, bool window)
         hisi_acc_eq_update(fn, off == QM_AEQ_INT_MASK);
         break;
     case QM_IFC_INT_SOURCE_V:
-        if ((val & 1) && fn->id) {
+        if ((val & 1) && hisi_acc_quirk(fn, QUIRK_MESSAGE_SOURCE_STICKS)) {
+            fn->ifc_pending = true;
+        } else if ((val & 1) && fn->id) {
             ifc_vf_acks(fn);
         }
         break;
@@ -380,6 +397,9 @@ static void reg_write(HisiAccFn *fn, hwaddr off, uint32_t val, bool window)
         fn->reg[off / 4] = val;
         if (!(val & 1) && ifc_source(fn)) {
             ifc_interrupt(fn);
+        }
+        if (hisi_acc_quirk(fn, QUIRK_MASK_KEEPS_PAUSE)) {
+            break;
         }
         /*
          * The in-kernel migration driver undoes a pause with this write alone
@@ -400,6 +420,9 @@ static void reg_write(HisiAccFn *fn, hwaddr off, uint32_t val, bool window)
         if ((val & 1) && fn->id) {
             ifc_vf_rings_pf(fn);
         }
+        break;
+    case QM_CACHE_WB_DONE:
+        fn->wb_done = val;
         break;
     case QM_CACHE_WB_START:
         if (val & 1) {
@@ -499,6 +522,8 @@ void hisi_acc_fn_write(HisiAccFn *fn, hwaddr off, uint64_t val, unsigned size,
 void hisi_acc_fn_reset(HisiAccFn *fn)
 {
     HisiAccPF *pf = fn->pf;
+    bool ready = hisi_acc_quirk(fn, QUIRK_RESET_KEEPS_READY) &&
+                 !fn->reg[QM_VF_STATE / 4];
 
     hisi_acc_queues_reset(fn);
     fn->irqs = 0;
@@ -512,11 +537,12 @@ void hisi_acc_fn_reset(HisiAccFn *fn)
      * it has seen them all.
      */
     fn->reg[QM_IFC_INT_MASK / 4] = fn->id == 0;
-    fn->reg[QM_VF_STATE / 4] = 1;       /* not ready */
+    fn->reg[QM_VF_STATE / 4] = !ready;
     memset(fn->mb_in, 0, sizeof(fn->mb_in));
     memset(fn->mb_out, 0, sizeof(fn->mb_out));
     fn->mb_busy = false;
     fn->wb_pending = false;
+    fn->wb_done = 0;
     fn->ifc_pending = false;
     fn->ifc_to_vf = 0;
     fn->ifc_to_pf = 0;

@@ -540,11 +540,15 @@ void hisi_acc_queues_reset(HisiAccFn *fn)
     hisi_acc_queues_invalidate(fn, true, true);
     timer_del(fn->job_timer);
     timer_del(fn->resume_timer);
-    fn->sqc_bt = 0;
-    fn->cqc_bt = 0;
-    memset(fn->eq, 0, sizeof(fn->eq));
+    if (!hisi_acc_quirk(fn, QUIRK_RESET_KEEPS_TABLES)) {
+        fn->sqc_bt = 0;
+        fn->cqc_bt = 0;
+    }
+    if (!hisi_acc_quirk(fn, QUIRK_RESET_KEEPS_EQC)) {
+        memset(fn->eq, 0, sizeof(fn->eq));
+    }
     memset(fn->db_latch, 0, sizeof(fn->db_latch));
-    fn->paused = false;
+    fn->paused &= hisi_acc_quirk(fn, QUIRK_RESET_KEEPS_PAUSE);
     fn->events_withheld = false;
 }
 
@@ -623,6 +627,8 @@ void hisi_acc_check_idle(HisiAccFn *fn)
 
 void hisi_acc_writeback(HisiAccFn *fn)
 {
+    bool skip = hisi_acc_quirk(fn, QUIRK_WRITEBACK_SKIPS);
+    bool blind = hisi_acc_quirk(fn, QUIRK_BLANK_WRITEBACK_WRITES);
     unsigned contexts = 0;
 
     fn->stats[STAT_WRITEBACKS]++;
@@ -634,12 +640,12 @@ void hisi_acc_writeback(HisiAccFn *fn)
         /*
          * An entry that never was configured stays as the driver left it, zero
          */
-        if (sq.valid && fn->sqc_bt) {
+        if ((sq.valid && fn->sqc_bt && !skip) || blind) {
             hisi_acc_dma_write_dwords(fn, fn->sqc_bt + i * QM_CONTEXT_SIZE,
                                       sq.dw, ARRAY_SIZE(sq.dw));
             contexts++;
         }
-        if (q->cq.valid && fn->cqc_bt) {
+        if ((q->cq.valid && fn->cqc_bt && !skip) || blind) {
             hisi_acc_dma_write_dwords(fn, fn->cqc_bt + i * QM_CONTEXT_SIZE,
                                       q->cq.dw, ARRAY_SIZE(q->cq.dw));
             contexts++;
@@ -713,7 +719,7 @@ static bool ctx_differs(const HisiAccCtx *a, const HisiAccCtx *b)
  * only: another one must not run from its cache while its own restart is still
  * to come.
  */
-static void queue_restart(HisiAccQueue *q)
+static void queue_restart(HisiAccQueue *q, unsigned index)
 {
     HisiAccFn *fn = q->fn;
     HisiAccCtx sq, cq, cached = sq_image(q);
@@ -723,13 +729,18 @@ static void queue_restart(HisiAccQueue *q)
     timer_del(fn->resume_timer);
     q->held = false;
 
-    if (queue_read_tables(q, &sq, &cq)) {
+    if (cached.valid && hisi_acc_quirk(fn, QUIRK_RESTART_FROM_CACHE)) {
+        cq_event(&fn->queues[sq_cqn(&q->sq)]);
+    } else if (queue_read_tables(q, &sq, &cq)) {
         if (cached.valid && (q->dirty || q->in_flight) &&
             (q->in_flight || ctx_differs(&cached, &sq) ||
              ctx_differs(&fn->queues[sq_cqn(&sq)].cq, &cq))) {
             hisi_acc_violation(fn, VIOLATION_STALE_RELOAD, q->qn, cached.dw[0]);
         }
         queue_install(q, &sq, &cq);
+        if (hisi_acc_quirk(fn, QUIRK_RESTART_TAKES_INDEX)) {
+            ctx_set_tail(&q->sq, index % xq_depth(&q->sq));
+        }
         cq_event(&fn->queues[sq_cqn(&sq)]);
     } else if (cached.valid && q->dirty) {
         hisi_acc_violation(fn, VIOLATION_STALE_RELOAD, q->qn, cached.dw[0]);
@@ -797,7 +808,8 @@ static void sq_doorbell(HisiAccQueue *q, unsigned tag, unsigned index)
         queue_read_tables(q, &table_sq, &table_cq)) {
         queue_install(q, &table_sq, &table_cq);
     }
-    if (!sq->valid || tag != xq_tag(sq)) {
+    if (!sq->valid || tag != xq_tag(sq) ||
+        (fn->paused && hisi_acc_quirk(fn, QUIRK_PAUSE_DROPS_DOORBELLS))) {
         return;
     }
     if (index >= xq_depth(sq)) {
@@ -808,6 +820,7 @@ static void sq_doorbell(HisiAccQueue *q, unsigned tag, unsigned index)
         xq_toggle_parity(sq);
     }
     ctx_set_tail(sq, index);
+    q->held &= !hisi_acc_quirk(fn, QUIRK_PAUSE_RUNS_DOORBELLS);
     q->dirty = true;
     queue_update(q);
     hisi_acc_jobs_kick(fn);
@@ -845,6 +858,10 @@ static void eq_doorbell(HisiAccFn *fn, unsigned which, unsigned index)
         hisi_acc_violation(fn, VIOLATION_DOORBELL_RANGE, 0, index);
         return;
     }
+    if (index == ctx_head(&eq->ctx) &&
+        hisi_acc_quirk(fn, QUIRK_EQ_DOORBELL_SILENT)) {
+        return;
+    }
     ctx_set_head(&eq->ctx, index);
     eq->signalled = false;
     cq_events_retry(fn);
@@ -870,7 +887,7 @@ void hisi_acc_doorbell(HisiAccFn *fn, uint64_t db)
     } else if (cmd > DB_AEQ || qn >= fn->nr_queues) {
         hisi_acc_violation(fn, VIOLATION_DOORBELL_RANGE, qn, db);
     } else if (restart) {
-        queue_restart(&fn->queues[qn]);
+        queue_restart(&fn->queues[qn], index);
     } else if (cmd == DB_SQ) {
         sq_doorbell(&fn->queues[qn], tag, index);
     } else {
