@@ -44,8 +44,8 @@ struct vfio_pci_mig_fsm;
  * @start: let the device run again as if nothing had happened (RUNNING_P2P -> RUNNING). Called
  *	after @drain, after @drain and @stop with or without @save, and after a load
  * @check: is the state that @stop left, or @load brought, still in the device (STOP -> STOP_COPY,
- *	STOP -> RUNNING_P2P, RESUMING -> STOP after a complete stream)? Fails for nothing that depends
- *	on the stream or on the user. Optional
+ *	STOP -> RUNNING_P2P, RESUMING -> STOP after a complete stream)? Fails for nothing that
+ *	depends on the stream or on the user. Optional
  * @precopy: write the bytes that do not depend on a stopped device to @buf (RUNNING -> PRE_COPY).
  *	Touches nothing that a running user could notice. Return: number of bytes, more than 0
  * @save: write what follows the first @done bytes to @buf, where those are still found

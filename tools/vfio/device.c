@@ -176,7 +176,7 @@ const char *reason_text(const char *reason)
 		{ "queue-table", "its entry of the queue table cannot be read" },
 		{ "no-queues", "it has no queues of its own" },
 		{ "bar-mapping", "its registers cannot be mapped" },
-		{ "mapping", "this kernel maps its BARs in a way that this driver does not know" },
+		{ "mapping", "this kernel maps its BARs in a way unknown to this driver" },
 		{ "unknown", "its driver gives no reason" },
 	};
 

@@ -68,7 +68,7 @@ static bool gate_enter(struct vfio_pci_mig_fsm *fsm)
 	up_read(&fsm->gate);
 
 	/*
-	 * After a reset the device runs, even before anybody completed the reset. The gate is opened,
+	 * After a reset the device runs, even before anybody completed that. The gate is opened,
 	 * not passed: whoever closes it next has to know that there is a user to keep out.
 	 */
 	down_write(&fsm->gate);
@@ -325,7 +325,7 @@ int vfio_pci_mig_gate_adopt(struct vfio_pci_mig_device *mdev, struct vm_area_str
 		return -EBUSY;
 	if (!fsm->unguarded) {
 		mdev->reason = (struct vfio_pci_mig_reason) {
-			"mapping", "this kernel maps its BARs in a way that this driver does not know",
+			"mapping", "this kernel maps its BARs in a way unknown to this driver",
 		};
 		mdev->core.vdev.migration_flags = 0;
 		WRITE_ONCE(fsm->unguarded, true);

@@ -314,8 +314,8 @@ static struct file *vfio_pci_mig_set_state(struct vfio_device *vdev,
 	ret = fsm->state == VFIO_DEVICE_STATE_ERROR ? -EIO : fsm_check_guarded(fsm);
 
 	/*
-	 * Whoever stopped a device and goes on to save it must not get a blank one because of a reset
-	 * in between.
+	 * Whoever stopped a device and goes on to save it must not get a blank one because of a
+	 * reset in between.
 	 */
 	if (fsm->reset_unseen) {
 		fsm->reset_unseen = false;
@@ -462,8 +462,8 @@ EXPORT_SYMBOL_IF_KUNIT(vfio_pci_mig_fsm_close);
  * vfio_pci_mig_open_device() - open_device of struct vfio_device_ops
  * @vdev: a struct vfio_pci_mig_device
  *
- * Return: 0 or a negative errno of vfio-pci or of the back end; -ETIMEDOUT if the device cannot be
- *	reset now.
+ * Return: 0 or a negative errno of vfio-pci or of the back end; -ETIMEDOUT if the device cannot
+ *	be reset now.
  */
 int vfio_pci_mig_open_device(struct vfio_device *vdev)
 {

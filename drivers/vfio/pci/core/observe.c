@@ -100,7 +100,8 @@ static ssize_t reason_show(struct device *dev, struct device_attribute *attr, ch
 {
 	struct vfio_pci_mig_device *mdev = dev_mdev(dev);
 
-	return sysfs_emit(buf, "%s\n", mig_supported(mdev) ? "none" : mdev->reason.name ?: "unknown");
+	return sysfs_emit(buf, "%s\n",
+			  mig_supported(mdev) ? "none" : mdev->reason.name ?: "unknown");
 }
 static DEVICE_ATTR_RO(reason);
 

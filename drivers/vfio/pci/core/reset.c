@@ -3,19 +3,20 @@
  * Resets, whoever asks for them.
  *
  * The user
- *	by an ioctl, or by an FLR in configuration space. The whole reset runs under the state mutex,
- *	so no arc overlaps it, and when it succeeds the state is RUNNING.
+ *	by an ioctl, or by an FLR in configuration space. The whole reset runs under the state
+ *	mutex, so no arc overlaps it, and when it succeeds the state is RUNNING.
  *
  * Anybody else
- *	sysfs, error recovery, another driver: at any time, and without the mutex. The callbacks take
- *	the reset spinlock only, so a reset never waits for an arc, for hardware or for a user copy.
- *	Between reset_prepare and reset_done no arc begins (EBUSY). Whoever next takes the mutex
- *	completes the reset: the session is dead and the state is RUNNING. If the user was told
- *	another state, the next SET fails once with EBUSY, because what was stopped or loaded is gone.
+ *	sysfs, error recovery, another driver: at any time, and without the mutex. The callbacks
+ *	take the reset spinlock only, so a reset never waits for an arc, for hardware or for a
+ *	user copy. Between reset_prepare and reset_done no arc begins (EBUSY). Whoever next takes
+ *	the mutex completes the reset: the session is dead and the state is RUNNING. If the user
+ *	was told another state, the next SET fails once with EBUSY, because what was stopped or
+ *	loaded is gone.
  *
- *	If the reset begins while the back end is at work, nobody can tell which of the two touched
- *	the device last. The arc fails with EBUSY, the state is ERROR, and this reset does not count:
- *	it takes one that begins later to leave ERROR.
+ *	If the reset begins while the back end is at work, nobody can tell which of the two
+ *	touched the device last. The arc fails with EBUSY, the state is ERROR, and this reset does
+ *	not count: it takes one that begins later to leave ERROR.
  *
  * Opening and closing
  *	reset the device as well; open starts in RUNNING, whatever happened before.

@@ -42,14 +42,13 @@ struct hv_qm_layout {
  * @layout: where the controls are, from the base that @qm->io_base holds
  * @vf_bar: the VF's own registers, while the device is open
  * @id: what the hardware said of this VF at probe
- * @eq_addr: address of the event queue when the function was drained, stopped or loaded, which a
- *	reset clears; 0 if it had none
+ * @has_eq: the function had an event queue when it was drained, stopped or loaded
  * @loaded: the function's contexts are in guest memory alone, since a load
  * @ready: a guest driver was using the function when it was stopped
  * @eq_head: consumer index of the event queue that was loaded
  * @aeq_head: consumer index of the asynchronous event queue that was loaded
  *
- * The members from @eq_addr on are protected by the core's state mutex.
+ * The members from @has_eq on are protected by the core's state mutex.
  */
 struct hisi_vfio_device {
 	struct vfio_pci_mig_device mdev;
@@ -59,7 +58,7 @@ struct hisi_vfio_device {
 	void __iomem *vf_bar;
 	struct hisi_wire_ident id;
 
-	u64 eq_addr;
+	bool has_eq;
 	bool loaded;
 	bool ready;
 	u16 eq_head;
@@ -89,10 +88,10 @@ int hv_qm_init(struct hisi_vfio_device *hv, struct pci_dev *pdev, struct vfio_pc
 int hv_qm_map(struct hisi_vfio_device *hv);
 void hv_qm_unmap(struct hisi_vfio_device *hv);
 int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready);
-int hv_qm_read_eq_addr(struct hisi_vfio_device *hv, u64 *addr);
+int hv_qm_read_has_eq(struct hisi_vfio_device *hv, bool *has_eq);
 int hv_qm_pause(struct hisi_vfio_device *hv);
 int hv_qm_run(struct hisi_vfio_device *hv);
-bool hv_qm_messages_answered(struct hisi_vfio_device *hv);
+bool hv_qm_message_taken(struct hisi_vfio_device *hv);
 int hv_qm_writeback(struct hisi_vfio_device *hv);
 int hv_qm_save(struct hisi_vfio_device *hv, struct hisi_acc_mig_record *rec);
 int hv_qm_load(struct hisi_vfio_device *hv, const struct hisi_acc_mig_record *rec);

@@ -26,7 +26,6 @@
 #define QM_IFC_SOURCE		0x20
 #define QM_IFC_MASK		0x24
 #define   QM_IFC_MASKED		BIT(0)
-#define QM_IFC_STATUS		0x28
 #define QM_IFC_SET		0x2c
 #define QM_ISOLATION		0x30
 #define QM_PAGE_SIZE		0x34
@@ -57,8 +56,6 @@
 #define   QM_DB_RESTART		1
 
 #define EQC_SIZE		(HISI_ACC_MIG_EQC_WORDS * sizeof(u32))
-#define EQC_ADDR_LOW		0x04
-#define EQC_ADDR_HIGH		0x08
 
 /* The hardware answers within microseconds; a function that is gone never does. */
 #define QM_POLL_US		10
@@ -263,20 +260,19 @@ int hv_qm_read_ready(struct hisi_vfio_device *hv, bool *ready)
 }
 
 /**
- * hv_qm_read_eq_addr() - Where is the function's event queue?
+ * hv_qm_read_has_eq() - Does the function have an event queue?
  * @hv: an open VF
- * @addr: set to its address in guest memory, 0 if it has none; a reset clears it
+ * @has_eq: set to the answer, see hisi_wire_has_eq()
  *
  * Return: 0, or -EIO if the function does not answer.
  */
-int hv_qm_read_eq_addr(struct hisi_vfio_device *hv, u64 *addr)
+int hv_qm_read_has_eq(struct hisi_vfio_device *hv, bool *has_eq)
 {
-	u32 low = qm_read(hv, hv->layout->eqc + EQC_ADDR_LOW);
-	u32 high = qm_read(hv, hv->layout->eqc + EQC_ADDR_HIGH);
+	u32 val = qm_read(hv, hv->layout->eqc + HISI_WIRE_EQC_SIZE_WORD * sizeof(u32));
 
-	if (PCI_POSSIBLE_ERROR(low) && qm_gone(hv))
+	if (PCI_POSSIBLE_ERROR(val) && qm_gone(hv))
 		return -EIO;
-	*addr = (u64)high << 32 | low;
+	*has_eq = hisi_wire_eqc_in_use(val);
 	return 0;
 }
 
@@ -319,18 +315,18 @@ int hv_qm_pause(struct hisi_vfio_device *hv)
 }
 
 /**
- * hv_qm_messages_answered() - Wait for messages between the function and its PF
+ * hv_qm_message_taken() - Wait until the PF has taken the function's message
  * @hv: a paused VF
  *
- * Return: whether none is left. A guest without driver never answers.
+ * One in the other direction is not waited for: its user, who would take it, is kept out.
+ *
+ * Return: whether there is none, or none any more.
  */
-bool hv_qm_messages_answered(struct hisi_vfio_device *hv)
+bool hv_qm_message_taken(struct hisi_vfio_device *hv)
 {
-	u32 status, set;
+	u32 set;
 
-	return !read_poll_timeout(qm_read, status, !status, QM_POLL_US, QM_MESSAGE_TIMEOUT_US,
-				  false, hv, QM_IFC_STATUS) &&
-	       !read_poll_timeout(qm_read, set, !set, QM_POLL_US, QM_MESSAGE_TIMEOUT_US,
+	return !read_poll_timeout(qm_read, set, !set, QM_POLL_US, QM_MESSAGE_TIMEOUT_US,
 				  false, hv, QM_IFC_SET);
 }
 

@@ -19,8 +19,7 @@
  * after a load memory is right by itself, and the cache is empty.
  *
  * A reset of the PF is one of its VFs as well, but nobody tells their drivers. It is found out by
- * the address of the event queue, which a reset clears and which nothing else changes while the
- * user is kept out.
+ * the context of the event queue, which a reset clears and nothing else while the user is kept out.
  */
 #include <linux/pci.h>
 
@@ -30,7 +29,7 @@ static void hv_forget(struct hisi_vfio_device *hv)
 {
 	vfio_pci_mig_assert_locked(&hv->mdev);
 
-	hv->eq_addr = 0;
+	hv->has_eq = false;
 	hv->loaded = false;
 	hv->ready = false;
 }
@@ -79,8 +78,8 @@ static int hv_mig_drain(struct vfio_pci_mig_device *mdev)
 	if (ret)
 		return ret;
 	/* The function is paused by now, so this must not fail; stop() finds out what is wrong. */
-	if (hv_qm_read_eq_addr(hv, &hv->eq_addr))
-		hv->eq_addr = 0;
+	if (hv_qm_read_has_eq(hv, &hv->has_eq))
+		hv->has_eq = false;
 	return 0;
 }
 
@@ -93,14 +92,14 @@ static int hv_state_lost(struct hisi_vfio_device *hv)
 static int hv_mig_check(struct vfio_pci_mig_device *mdev)
 {
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
-	u64 eq_addr;
+	bool has_eq;
 	int ret;
 
 	ret = hv_pf_wait(hv);
 	if (ret)
 		return ret;
-	ret = hv_qm_read_eq_addr(hv, &eq_addr);
-	if (ret || eq_addr == hv->eq_addr)
+	ret = hv_qm_read_has_eq(hv, &has_eq);
+	if (ret || has_eq == hv->has_eq)
 		return ret;
 	return hv_state_lost(hv);
 }
@@ -108,7 +107,7 @@ static int hv_mig_check(struct vfio_pci_mig_device *mdev)
 static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 {
 	struct hisi_vfio_device *hv = hisi_vfio_device(mdev);
-	bool was_in_use = hv->eq_addr;
+	bool was_in_use = hv->has_eq;
 	int ret;
 
 	/* The user could make the function go on until now. */
@@ -120,22 +119,27 @@ static int hv_mig_stop(struct vfio_pci_mig_device *mdev)
 		return -EIO;
 	}
 
-	/* Messages are between the guest and this host; the target's PF has none to answer. */
-	if (!hv_qm_messages_answered(hv))
+	/* The target's PF would know nothing of it. */
+	if (!hv_qm_message_taken(hv))
 		pci_info_ratelimited(hv->qm->pdev,
-				     "stopped with a message between PF and VF unanswered\n");
+				     "stopped with a message to the PF not taken\n");
 
-	ret = hv_qm_read_ready(hv, &hv->ready);
-	if (!ret)
-		ret = hv_qm_read_eq_addr(hv, &hv->eq_addr);
+	ret = hv_qm_read_has_eq(hv, &hv->has_eq);
 	if (ret)
 		return vfio_pci_mig_broken(mdev, ret);
-	if (was_in_use && !hv->eq_addr) {
+	if (was_in_use && !hv->has_eq) {
 		/* Or the user, who may until now, gave it up. Once is enough to say so. */
 		pci_info_ratelimited(hv->qm->pdev, "not stopped: it was reset since it was drained\n");
 		return -EIO;
 	}
 
+	/* Without one it is not in use, whatever its guest says, and has nothing to bring along. */
+	hv->ready = false;
+	if (!hv->has_eq)
+		return 0;
+	ret = hv_qm_read_ready(hv, &hv->ready);
+	if (ret)
+		return vfio_pci_mig_broken(mdev, ret);
 	return hv->loaded ? 0 : hv_qm_writeback(hv);
 }
 
@@ -188,7 +192,7 @@ static ssize_t hv_mig_save(struct vfio_pci_mig_device *mdev, void *buf, size_t d
 		ret = hv_qm_save(hv, rec);
 		if (ret)
 			return ret;
-		if (hisi_wire_eq_addr(rec) != hv->eq_addr)
+		if (!hisi_wire_has_eq(rec))
 			return hv_state_lost(hv);
 		/*
 		 * A guest that says it is ready before it has set up its queues must not be able to
@@ -246,12 +250,11 @@ static ssize_t load_state(struct hisi_vfio_device *hv, const struct hisi_acc_mig
 		return refuse(hv, ret, "the PF is being reset");
 
 	if (ready) {
-		ret = hv_qm_load(hv, rec) ?: hv_qm_read_eq_addr(hv, &hv->eq_addr);
+		ret = hv_qm_load(hv, rec);
 		if (ret)
 			return vfio_pci_mig_broken(&hv->mdev, ret);
-		/* What was loaded has an event queue; if it has gone, the PF was reset in between. */
-		if (!hv->eq_addr)
-			return hv_state_lost(hv);
+		/* A reset of the PF in between is found by the check that follows the last byte. */
+		hv->has_eq = hisi_wire_has_eq(rec);
 		hv->eq_head = lower_16_bits(le32_to_cpu(rec->eqc[0]));
 		hv->aeq_head = lower_16_bits(le32_to_cpu(rec->aeqc[0]));
 	} else {

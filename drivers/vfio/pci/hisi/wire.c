@@ -86,14 +86,14 @@ void hisi_wire_fill_addrs(struct hisi_acc_mig_record *rec, unsigned long long sq
 }
 
 /**
- * hisi_wire_eq_addr() - Address of the event queue
+ * hisi_wire_has_eq() - Did the function that was saved have an event queue?
  * @rec: a complete record
  *
- * Return: the address in the saved context. The one at the end of a V1 record is wrong.
+ * Return: the answer.
  */
-unsigned long long hisi_wire_eq_addr(const struct hisi_acc_mig_record *rec)
+bool hisi_wire_has_eq(const struct hisi_acc_mig_record *rec)
 {
-	return eqc_addr(rec->eqc);
+	return hisi_wire_eqc_in_use(le32_to_cpu(rec->eqc[HISI_WIRE_EQC_SIZE_WORD]));
 }
 
 /**

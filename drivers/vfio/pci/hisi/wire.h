@@ -29,11 +29,25 @@ struct hisi_wire_ident {
 	unsigned int isolation;
 };
 
+/* The word of an event queue's context with its size, which is never 0 and which a reset clears */
+#define HISI_WIRE_EQC_SIZE_WORD	6
+
+/**
+ * hisi_wire_eqc_in_use() - Is this the context of an event queue?
+ * @size_word: that word of it. Only the bits that have a meaning count: depth - 1, and the phase
+ *
+ * Return: the answer; false after a reset.
+ */
+static inline bool hisi_wire_eqc_in_use(unsigned int size_word)
+{
+	return size_word & 0x1ffff;
+}
+
+bool hisi_wire_has_eq(const struct hisi_acc_mig_record *rec);
 void hisi_wire_fill_match(struct hisi_acc_mig_record *rec, const struct hisi_wire_ident *id,
 			  bool ready);
 void hisi_wire_fill_addrs(struct hisi_acc_mig_record *rec, unsigned long long sqc_addr,
 			  unsigned long long cqc_addr);
-unsigned long long hisi_wire_eq_addr(const struct hisi_acc_mig_record *rec);
 int hisi_wire_check_match(const struct hisi_acc_mig_record *rec, const struct hisi_wire_ident *id,
 			  const char **why);
 bool hisi_wire_may_end_at_match(const struct hisi_acc_mig_record *rec);

@@ -18,14 +18,18 @@ import struct
 import subprocess
 import sys
 import uuid
+from contextlib import closing
 
-from hisi_ctl import DRIVER, PCI, bind, create_vfs, driver_of, sysfs_read, sysfs_write, tap
+from hisi_ctl import (DRIVER, PCI, Models, bind, create_vfs, driver_of, function_of, sysfs_read,
+                      sysfs_write, tap)
 from vfio_open import GroupDevice
 
 # include/uapi/linux/vfio.h
 DEVICE_IOEVENTFD = 0x3b74
 IOEVENTFD_32 = 1 << 2
 CONFIG_REGION = 7
+# The mailbox command by which a VF learns of its queues
+SQC_VFT = 6
 
 
 def what_driver_said(bdf):
@@ -118,8 +122,36 @@ def test_pf_of_another_driver():
         assert driver_of(PF) == own, driver_of(PF)
 
 
+def test_probe_fails():
+    """What goes wrong at probe leaves a VF that is passed through, with nothing hidden of it."""
+    vf, = create_vfs(PF, 1)
+    kind, function = function_of(vf)
+    with closing(Models()) as models:
+        models.set(kind, "fault", f"mailbox-fail:{function}:{SQC_VFT}")
+        try:
+            bind(vf, DRIVER)
+        finally:
+            models.set(kind, "fault", "none")
+    said = what_driver_said(vf)
+    assert said == ("passed through without migration: "
+                    "its entry of the queue table cannot be read"), said
+    assert sysfs_read(f"{PCI}{vf}/vfio_pci_mig/supported") == "0"
+    assert sysfs_read(f"{PCI}{vf}/vfio_pci_mig/reason") == "queue-table"
+    assert sysfs_read(f"{PCI}{vf}/vfio_pci_mig/state") == "none"
+    with GroupDevice(vf) as device:
+        assert not device.migration()
+        size, offset = device.region(2)
+        bar = os.stat(f"{PCI}{vf}/resource2").st_size
+        assert size == bar, size
+        mmap.mmap(device.fd, size, offset=offset).close()
+    # Bound again without the fault it can be migrated.
+    bind(vf, DRIVER)
+    assert sysfs_read(f"{PCI}{vf}/vfio_pci_mig/supported") == "1"
+
+
 def main():
-    tests = [test_modules, test_offered, test_controls_out_of_reach, test_pf_of_another_driver]
+    tests = [test_modules, test_offered, test_controls_out_of_reach, test_pf_of_another_driver,
+             test_probe_fails]
     return tap([(test.__name__.removeprefix("test_"), test) for test in tests])
 
 

@@ -197,9 +197,10 @@ def test_calls():
         vf.ctl.cmd("set STOP_COPY")
         events = [event for event in watch.events() if event["event"] in ("arc", "call")]
     assert [event.get("call") or event["to"] for event in events] == [
-        "drain", "RUNNING_P2P", "stop", "STOP", "save", "STOP_COPY"], events
-    for call, arc in zip(events[::2], events[1::2]):
-        assert call["error"] is None and 0 < call["ns"] <= arc["ns"], (call, arc)
+        "drain", "RUNNING_P2P", "stop", "STOP", "check", "save", "STOP_COPY"], events
+    for number, event in enumerate(events):
+        arc = next(arc for arc in events[number:] if arc["event"] == "arc")
+        assert event["error"] is None and 0 < event["ns"] <= arc["ns"], (event, arc)
 
 
 def test_text():
