@@ -505,7 +505,7 @@ void vfio_pci_mig_close_device(struct vfio_device *vdev)
 
 	if (mdev->fsm) {
 		vfio_pci_mig_fsm_close(mdev);
-		/* Disabling the device resets it. Whoever opens it next finds out if that failed. */
+		/* Disabling the device resets it. Whoever opens it next finds out if that fails. */
 		vfio_pci_mig_wait_resettable(mdev, false);
 	}
 	vfio_pci_core_close_device(vdev);

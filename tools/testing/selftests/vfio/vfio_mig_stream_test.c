@@ -589,7 +589,7 @@ MIG_TEST_F(stream, poll_every_state)
 	}
 }
 
-/* Whoever sleeps in poll() at the end of the pre-copy data is woken by more data, and by the end. */
+/* Whoever sleeps in poll() at the end of the pre-copy data is woken by more, and by the end. */
 MIG_TEST_F(stream, poll_wakes)
 {
 	static const __u32 next[] = { ST(STOP_COPY), ST(RUNNING) };
