@@ -123,8 +123,8 @@ class ArcTrace:
 
 
 def pauses(arcs):
-    """How the devices of a machine were paused when it stopped, or None if they were not: in P2P
-    states the pause has begun, and to leave these for a stopped one waits until it has ended."""
+    """How the devices of a machine were paused when it stopped, or None if they were not. "together":
+    all of them had entered a P2P state before one left it to be stopped."""
     begins = [arc for arc in arcs if arc["from"] in ("RUNNING", "PRE_COPY")
               and arc["to"].endswith("_P2P")]
     ends = [arc for arc in arcs if arc["from"].endswith("_P2P")

@@ -263,10 +263,11 @@ class Demo:
                               [arc for arc in facts["arcs"] if arc["error"]])
 
     def paused_together(self):
-        """Of the step that was the last: no device's pause was waited for before all had begun."""
+        """Of the step that was the last: the guest's devices are peers, and none may do DMA any more
+        when one is stopped."""
         facts = self.report.facts["steps"][-1]
         if len(self.args.vfs) > 1:
-            self.report.check(f"{facts['step']}: all devices were pausing before one was waited for",
+            self.report.check(f"{facts['step']}: all devices were in a P2P state before one was stopped",
                               facts["pauses"] and facts["pauses"]["together"], facts["pauses"])
 
     def pause(self, source):

@@ -9,7 +9,7 @@ VFIO_MIG_OUT := $(OUTPUT)/vfio_mig
 VFIO_MIG_LIB := lib/vfio_mig lib/vfio_mig_fsm lib/mig_ctl
 VFIO_MIG_TESTS := vfio_mig_arcs_test vfio_mig_stream_test vfio_mig_gate_test vfio_mig_walk_test \
 	vfio_mig_fail_nth_test
-VFIO_MIG_TOOLS := vfio_mig_ctl
+VFIO_MIG_TOOLS := vfio_mig_ctl vfio_mig_access_cost
 
 # The mailbox of the HiSilicon accelerators wants an arm64 instruction.
 ifneq ($(filter aarch64%,$(shell $(CC) $(CFLAGS) -dumpmachine)),)
