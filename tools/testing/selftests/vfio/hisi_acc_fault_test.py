@@ -15,7 +15,7 @@ import threading
 import time
 from contextlib import closing
 
-from hisi_ctl import PCI, Ctl, Models, arguments, function_of, sysfs_write, tap
+from hisi_ctl import PCI, Ctl, Models, arguments, function_of, sysfs_write, tap, wait_for
 
 # Of the guest of hisi_acc_ctl
 QUEUES = 4
@@ -34,8 +34,9 @@ SLOW = [("model job-time-ns=300000000", ""), ("post 9", "ok")]
 STILL = [("in-flight", "0"), ("frozen 600", "ok")]
 
 # (name, [(what to do, how the answer begins)]). "fault", "clear" and "model" are for the
-# accelerator, "soon" is a fault 100 ms later, "in-flight" are jobs that it works at, "outside" is a
-# reset that the user did not ask for, the rest is for hisi_acc_ctl.
+# accelerator, "soon" is a fault 100 ms later, "in-flight" are jobs that it works at, "idle" waits
+# until there are none, "outside" is a reset that the user did not ask for, the rest is for
+# hisi_acc_ctl.
 CASES = [
     # A P2P state is reported when DMA has stopped.
     ("drained_in_p2p", SLOW + [("set RUNNING_P2P", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
@@ -43,17 +44,19 @@ CASES = [
      [("set RUNNING", "ok")] + WORK),
     # The user may make the function go on as long as it runs, and that ends there.
     ("unmasked_in_p2p", SLOW + [
-        ("set RUNNING_P2P", "ok"), ("poke 0x24 0", "ok"), ("in-flight", "8"), ("set STOP", "ok")] +
+        ("set RUNNING_P2P", "ok"), ("idle", ""), ("poke 0x24 0", "ok"),
+        ("in-flight", "8"), ("set STOP", "ok")] +
      STILL + [("set RUNNING", "ok")] + WORK),
     ("restarted_in_p2p", SLOW + [
-        ("set RUNNING_P2P", "ok"), ("restart", "ok"), ("in-flight", "8"), ("set STOP", "ok")] +
+        ("set RUNNING_P2P", "ok"), ("idle", ""), ("restart", "ok"),
+        ("in-flight", "8"), ("set STOP", "ok")] +
      STILL + [("set RUNNING", "ok")] + WORK),
     ("unmasked_in_precopy_p2p", SLOW + [
-        ("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok"), ("poke 0x24 0", "ok"),
-        ("in-flight", "8"), ("set STOP_COPY", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
+        ("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok"), ("idle", ""),
+        ("poke 0x24 0", "ok"), ("in-flight", "8"), ("set STOP_COPY", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
     ("restarted_in_precopy_p2p", SLOW + [
-        ("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok"), ("restart", "ok"),
-        ("in-flight", "8"), ("set STOP_COPY", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
+        ("set PRE_COPY", "ok"), ("set PRE_COPY_P2P", "ok"), ("idle", ""),
+        ("restart", "ok"), ("in-flight", "8"), ("set STOP_COPY", "ok")] + STILL + [("set RUNNING", "ok")] + WORK),
     # What the guest says of itself in a P2P state does not break it.
     ("not_ready_in_p2p", [
         ("set STOP", "ok"), ("set RUNNING_P2P", "ok"), ("poke 0x60 1", "ok"), ("set RUNNING", "ok"),
@@ -256,6 +259,8 @@ class Run:
     def step(self, command, expected):
         if command == "clear":
             self.set_fault("none")
+        elif command == "idle":
+            wait_for("an idle function", lambda: not self.in_flight())
         elif command == "in-flight":
             jobs = self.in_flight()
             assert jobs == int(expected), f"{jobs} jobs in flight instead of {expected}"
