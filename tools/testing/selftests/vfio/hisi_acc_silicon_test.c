@@ -19,7 +19,6 @@
 
 #define ST(name)	VFIO_DEVICE_STATE_##name
 
-
 /* Jobs that each queue has done before a test begins, and that the test posts */
 #define DONE		5
 #define JOBS		4

@@ -233,7 +233,7 @@ int vdev_flr(struct vdev *d)
 	ret = find_capability(d, PCI_CAP_ID_EXP, &where);
 	if (!ret)
 		ret = vdev_config_read16(d, where + PCI_EXP_DEVCAP + 2, &cap);
-	if (!ret && !(cap & PCI_EXP_DEVCAP_FLR >> 16))
+	if (!ret && !(cap & (PCI_EXP_DEVCAP_FLR >> 16)))
 		ret = -ENOTTY;
 	if (!ret)
 		ret = vdev_config_read16(d, where + PCI_EXP_DEVCTL, &ctl);
