@@ -29,6 +29,12 @@ static void cmd_start(struct mig_ctl *ctl)
 	answer(ctl, ret ?: hacc_start(ctl->priv));
 }
 
+/* As a VMM that loads configuration space: bus mastering among it, which a reset of the PF clears */
+static void cmd_attach(struct mig_ctl *ctl)
+{
+	answer(ctl, hacc_attach(ctl->priv, &ctl->dev));
+}
+
 static void cmd_post(struct mig_ctl *ctl)
 {
 	unsigned int jobs = ctl->argc > 1 ? strtoul(ctl->argv[1], NULL, 0) : 0;
@@ -108,6 +114,7 @@ static void cmd_touch(struct mig_ctl *ctl)
 
 static const struct mig_command commands[] = {
 	{ "start", "\t\tset up the queues, as a guest's driver does", cmd_start },
+	{ "attach", "\tmap the registers, enable bus mastering", cmd_attach },
 	{ "post", "[JOBS]\tpost so many jobs on each queue, or as many as fit", cmd_post },
 	{ "wait", "\t\tuntil all posted jobs are done and right", cmd_wait },
 	{ "unfinished", "\tposted jobs without a completion in memory", cmd_unfinished },

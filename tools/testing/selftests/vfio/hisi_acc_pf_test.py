@@ -107,7 +107,7 @@ PF_RESETS = {
         ("set RUNNING", "err EIO"), ("state", "ok ERROR")]),
     # The PF's messages about its reset are not for the guest that arrives.
     "loaded after it": (SAVE + ["reset", "set RESUMING"], [
-        ("write {file}", "ok"), ("set RUNNING", "ok"), (f"peek {MESSAGE_SOURCE}", "ok 0x0"),
+        ("write {file}", "ok"), ("attach", "ok"), ("set RUNNING", "ok"), (f"peek {MESSAGE_SOURCE}", "ok 0x0"),
         ("post 5", "ok"), ("wait", "ok")]),
 }
 
