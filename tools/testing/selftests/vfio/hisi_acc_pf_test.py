@@ -10,6 +10,7 @@ BDF is a VF of a HiSilicon accelerator. The PF's VFs are removed and made again.
 
 import errno
 import glob
+import itertools
 import os
 import subprocess
 import sys
@@ -183,9 +184,11 @@ class Meanwhile:
             storm.start()
 
     def __exit__(self, *error):
-        for name, storm in self.storms.items():
+        for storm in self.storms.values():
             storm.over = True
+        for storm in self.storms.values():
             storm.join()
+        for name, storm in self.storms.items():
             if storm.error:
                 raise storm.error
             print(f"# {name}: {dict(storm.outcomes)}")
@@ -208,15 +211,16 @@ def tried(act):
 def administration(pf, vf):
     """All that takes the PF's busy bit or its locks, but for a reset of the PF"""
     debugfs = next(path for path in glob.glob(f"/sys/kernel/debug/*/{pf}") if "vfio" not in path)
-    files = [path for path in glob.glob(f"{debugfs}/**", recursive=True)
-             if os.path.isfile(path) and os.access(path, os.R_OK)]
+    files = itertools.cycle(path for path in glob.glob(f"{debugfs}/**", recursive=True)
+                            if os.path.isfile(path) and os.access(path, os.R_OK))
 
+    # One at a time: all of them take a debug kernel longer than the test.
     def read_debugfs():
-        for path in files:
-            try:
-                sysfs_read(path)
-            except (OSError, UnicodeDecodeError):
-                pass
+        try:
+            sysfs_read(next(files))
+        # Some are binary, and some want to be written first.
+        except (OSError, UnicodeDecodeError):
+            pass
 
     def power():
         for policy in ("auto", "on"):
