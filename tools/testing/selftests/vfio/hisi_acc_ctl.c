@@ -29,7 +29,7 @@ static void cmd_start(struct mig_ctl *ctl)
 	answer(ctl, ret ?: hacc_start(ctl->priv));
 }
 
-/* As a VMM that loads configuration space: bus mastering among it, which a reset of the PF clears */
+/* As a VMM that loads configuration space, with bus mastering, which a reset of the PF clears */
 static void cmd_attach(struct mig_ctl *ctl)
 {
 	answer(ctl, hacc_attach(ctl->priv, &ctl->dev));
